@@ -1,0 +1,1 @@
+"""RUNS IN A CHILD ONLY: the embedded demo broker."""

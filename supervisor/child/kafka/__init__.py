@@ -1,0 +1,1 @@
+"""RUNS IN A CHILD ONLY: one member of a Kafka consumer."""

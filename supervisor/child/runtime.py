@@ -1,0 +1,132 @@
+"""RUNS IN A CHILD: what a runner or consumer has of the supervisor.
+
+The main thread says what it does (`enter`), waits (`wait`) and takes orders (`next_order`).
+The one extra thread (heartbeat) sends what the main thread left here. Nothing here blocks on the parent.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.child.birth import Birth
+from supervisor.core.paths import Paths
+from supervisor.core.wire import frames, page
+from supervisor.core.wire.messages import Facts, Message, Notice, Order, Ready, Run, to_frame
+
+
+class Runtime:
+    """One per process. Only the main thread calls it, save `post` and `deliver`."""
+
+    def __init__(self, birth: Birth) -> None:
+        self.birth = birth
+        self.spec = birth.spec
+        self.supervisor = birth.supervisor
+        self.paths = Paths(birth.supervisor.state_dir)
+        self.stopping = False  # SIGTERM came: grace period runs
+        self.draining = False  # planned change: finish what is in hand, take nothing new
+        self.dropped = 0  # frames that met a full pipe
+        self._count = 0
+        self._page = memoryview(birth.page)
+        self._facts: dict[str, Any] = {}  # what the parent was told
+        self._pending: dict[str, Any] = {}  # what it is told with the next beat
+        self._orders: deque[Order] = deque()
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    @property
+    def leaving(self) -> bool:
+        """No new run, no new record."""
+        return self.stopping or self.draining
+
+    def enter(
+        self, phase: str, subject: str = "", *, budget: float | None = None, partition: int = -1, offset: int = -1
+    ) -> None:
+        """Say what the main thread does from now on, and for how many seconds at most (None: no end).
+
+        Staying longer is "stuck": the parent takes the stacks and replaces the process.
+        """
+        self._count += 1
+        page.write(
+            self._page,
+            self._count,
+            phase.encode(),
+            time.monotonic(),
+            math.inf if budget is None else budget,
+            subject.encode()[: page.SUBJECT_BYTES],
+            partition,
+            offset,
+        )
+
+    def member(self, member_id: str) -> None:
+        page.write_member(self._page, member_id)
+
+    def ready(self) -> None:
+        """User code is loaded and the loop is entered."""
+        self.post(Ready())
+
+    def facts(self, **changes: Any) -> None:
+        """Change what `status` shows; sent with the next beat, only what is new. None removes."""
+        for key, value in changes.items():
+            if self._facts.get(key) != value:
+                self._facts[key] = value
+                self._pending[key] = value
+
+    def facts_now(self, **changes: Any) -> None:
+        """As `facts`, sent at once: people wait for it."""
+        self.facts(**changes)
+        self.flush_facts()
+
+    def flush_facts(self) -> None:
+        """Send what changed. Called by the heartbeat thread too: one atomic swap, so nothing is sent twice."""
+        pending, self._pending = self._pending, {}
+        if pending and not self.post(Facts(pending)):
+            self._pending = {**pending, **self._pending}
+
+    def notice(self, level: str, code: str, text: str) -> None:
+        self.post(Notice(level, code, text))
+
+    def run_ended(self, result: Mapping[str, Any]) -> None:
+        self.post(Run(result))
+
+    def post(self, message: Message) -> bool:
+        """Write one frame without blocking. False: the pipe is full or the parent is gone; it was counted."""
+        try:
+            os.write(self.birth.messages, frames.encode(to_frame(message)))
+        except (BlockingIOError, BrokenPipeError, frames.FrameTooLarge):
+            self.dropped += 1
+            return False
+        return True
+
+    def deliver(self, order: Order) -> None:
+        """From the heartbeat thread: an order for the main thread."""
+        if order.verb == "drain":
+            self.draining = True
+        else:
+            self._orders.append(order)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the main thread's wait. Safe in a signal handler and in any thread."""
+        os.eventfd_write(self.wake_fd, 1)
+
+    def next_order(self) -> Order | None:
+        return self._orders.popleft() if self._orders else None
+
+    def wait(self, timeout: float | None) -> None:
+        """Sleep until `timeout` seconds are over, an order comes, or the process is to leave."""
+        poller = select.poll()
+        poller.register(self.wake_fd, select.POLLIN)
+        poller.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Take the wake-up back; orders and flags stay to be looked at."""
+        try:
+            os.eventfd_read(self.wake_fd)
+        except BlockingIOError:
+            pass

@@ -1,0 +1,1 @@
+"""RUNS IN A CHILD ONLY: one task on its schedule."""

@@ -1,0 +1,1 @@
+"""Records, positions and dead letters, without a client."""

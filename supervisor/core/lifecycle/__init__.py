@@ -1,0 +1,1 @@
+"""The rules of a child's life: states, events, actions. One file owns every transition."""

@@ -1,0 +1,1 @@
+"""When a run is due, and what became of each slot."""

@@ -1,0 +1,75 @@
+"""Bounded frames on the two pipes of a process: four bytes of length, then one JSON object.
+
+A frame fits PIPE_BUF, so a non-blocking write is all or nothing (pipe(7)) and two threads never mix theirs.
+The reader trusts nothing: whatever bytes arrive, it returns objects, counts what was bad, and holds at most
+one frame. JSON, never pickle: a frame cannot run code in the process that reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+MAX_FRAME = 4096  # PIPE_BUF on Linux, the four bytes of length included
+_LENGTH = struct.Struct("!I")
+_SCAN = json.JSONDecoder().decode
+
+
+class FrameTooLarge(ValueError):
+    """The sender's own mistake: shorten the text, never split the frame."""
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """Return one frame. Raises FrameTooLarge over 4,096 bytes."""
+    payload = json.dumps(body, separators=(",", ":")).encode()
+    if len(payload) > MAX_FRAME - _LENGTH.size:
+        raise FrameTooLarge(f"a frame holds {MAX_FRAME - _LENGTH.size} bytes, this one has {len(payload)}")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class Decoder:
+    """Bytes in any pieces to objects; `bad` counts what was not a frame.
+
+    After a length that cannot be there is no telling where the next frame begins:
+    `broken` is set, the rest is dropped, and the peer has to be replaced.
+    """
+
+    __slots__ = ("_buffer", "bad", "broken")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.bad = 0
+        self.broken = False
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        self._buffer += data
+        found: list[dict[str, Any]] = []
+        start = 0
+        while not self.broken and len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > MAX_FRAME - _LENGTH.size:
+                self.bad += 1
+                self.broken = True
+                break
+            end = start + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            self._append(found, bytes(self._buffer[start + _LENGTH.size : end]))
+            start = end
+        if self.broken:
+            self._buffer.clear()
+        else:
+            del self._buffer[:start]
+        return found
+
+    def _append(self, found: list[dict[str, Any]], payload: bytes) -> None:
+        try:
+            body = _SCAN(payload.decode())
+        except (ValueError, RecursionError):  # not UTF-8, not JSON, a 5,000-digit integer, nested too deep
+            self.bad += 1
+            return
+        if isinstance(body, dict):
+            found.append(body)
+        else:
+            self.bad += 1

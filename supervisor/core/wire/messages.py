@@ -1,0 +1,147 @@
+"""What a child says to the parent (messages) and what the parent asks of it (orders).
+
+A message is checked field by field: a child that is broken or hostile can only say things of these shapes.
+`generation` numbers the processes of a child, so that a late or replayed message of an earlier one is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TEXT = 1500  # characters of free text in a message: the frame must fit even when each needs an escape
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First frame: the fork succeeded and the boot order was run through."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """User code is loaded and the child's loop is entered; it may still wait for a dependency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Proof that the process lives. Whether it *works* is told by the black box page, not by this."""
+
+    rss: int = 0  # bytes
+    cpu: float = 0.0  # seconds used since the start
+    dropped: int = 0  # frames that met a full pipe so far
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `status` shows of the child; merged into what is known, None removes.
+
+    Keys: waiting (text), next_slot (epoch seconds), last_run (mapping), lag (int), partitions (list), topics,
+    records (int), rate, demo (bool), note. Unknown keys pass through.
+    """
+
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run ended. Keys as in the ledger: task, slot, kind, state, attempt, duration, lateness, error."""
+
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something people must hear of: a dead letter, a paused partition, lost partitions."""
+
+    level: str  # info | warning | error
+    code: str  # dead_letter, partition_paused, …: fixed words, alerts go by them
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The child's own last words before it exits: why."""
+
+    code: int
+    reason: str
+
+
+Message = Hello | Ready | Beat | Facts | Run | Notice | Bye
+
+
+def to_frame(message: Message) -> dict[str, Any]:
+    match message:
+        case Hello(generation):
+            return {"t": "hello", "generation": generation}
+        case Ready():
+            return {"t": "ready"}
+        case Beat(rss, cpu, dropped):
+            return {"t": "beat", "rss": rss, "cpu": cpu, "dropped": dropped}
+        case Facts(facts):
+            return {"t": "facts", "facts": dict(facts)}
+        case Run(result):
+            return {"t": "run", "result": dict(result)}
+        case Notice(level, code, text):
+            return {"t": "notice", "level": level, "code": code, "text": text[:TEXT]}
+        case Bye(code, reason):
+            return {"t": "bye", "code": code, "reason": reason[:TEXT]}
+
+
+def from_frame(frame: Mapping[str, Any]) -> Message | None:
+    """Return the message, or None when the frame is not of a known shape."""
+    kind = frame.get("t")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    try:
+        return reader(frame) if reader else None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _hello(f: Mapping[str, Any]) -> Message:
+    return Hello(int(f["generation"]))
+
+
+def _beat(f: Mapping[str, Any]) -> Message:
+    return Beat(int(f["rss"]), float(f["cpu"]), int(f["dropped"]))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+def _notice(f: Mapping[str, Any]) -> Message:
+    level = f["level"] if f["level"] in ("info", "warning", "error") else "info"
+    return Notice(level, str(f["code"])[:64], str(f["text"])[:TEXT])
+
+
+_READERS = {
+    "hello": _hello,
+    "ready": lambda f: Ready(),
+    "beat": _beat,
+    "facts": lambda f: Facts(_mapping(f["facts"])),
+    "run": lambda f: Run(_mapping(f["result"])),
+    "notice": _notice,
+    "bye": lambda f: Bye(int(f["code"]), str(f["reason"])[:TEXT]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Parent to child. `verb`: drain, run, pause, resume, stack, usage; `args` are the verb's own."""
+
+    verb: str
+    args: Mapping[str, Any]
+
+
+def order_to_frame(order: Order) -> dict[str, Any]:
+    return {"o": order.verb, **order.args}
+
+
+def order_from_frame(frame: Mapping[str, Any]) -> Order:
+    args = {key: value for key, value in frame.items() if key != "o"}
+    return Order(str(frame.get("o", "")), args)
