@@ -1,0 +1,83 @@
+"""RUNS IN PYTEST: what every test is held to, and the fixtures that all hands share.
+
+After each test no process, thread, zombie or descriptor may be left that was not there before it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import leaks
+from support.postgres import Postgres, why_not
+from support.project import Project
+from support.supervisor_process import kill_tagged
+
+SETTLE = 10.0  # seconds for an exit that is under way: on a loaded machine the last thread takes its time
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ[leaks.TAG] = str(os.getpid())
+    if not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Pure unit tests start nothing, so there the search through all of /proc is left out."""
+    tagged = "unit" not in request.path.parts
+    before = leaks.held(tagged=tagged)
+    yield
+    left = _left_over(before, tagged=tagged)
+    if left:
+        kill_tagged()
+        pytest.fail("left behind by this test:\n  " + "\n  ".join(left), pytrace=False)
+
+
+def _left_over(before: leaks.Held, *, tagged: bool) -> list[str]:
+    """Look once; only when something is there, collect garbage and give it time to end."""
+    from support.eventually import eventually
+
+    left = leaks.left_over(before, leaks.held(tagged=tagged))
+    if not left:
+        return []
+    gc.collect()
+    try:
+        eventually(lambda: not leaks.left_over(before, leaks.held(tagged=tagged)), within=SETTLE, every=0.05)
+    except AssertionError:
+        return leaks.left_over(before, leaks.held(tagged=tagged))
+    return []
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Project]:
+    """`project(config="...", code="...")`: a user's folder with config.toml and mine.py."""
+    numbers = itertools.count()
+
+    def make(config: str = "", code: str = "") -> Project:
+        return Project(tmp_path / f"project{next(numbers) or ''}", config, code)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for the whole session, on a Unix socket only."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty database of its own, as a SQLAlchemy URL."""
+    with postgres.database() as url:
+        yield url
