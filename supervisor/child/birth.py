@@ -7,19 +7,10 @@ from dataclasses import dataclass
 from mmap import mmap
 from typing import Any
 
+from supervisor.core.lifecycle.exits import LastExit
 from supervisor.core.spec import ChildSpec, SupervisorSettings
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastExit:
-    """How the child's previous process ended, for the next one to close what it left open."""
-
-    cause: str  # core.lifecycle's word: crash, hung, stuck, oom, stopped, …
-    reason: str  # for people
-    phase: str = ""
-    subject: str = ""
-    partition: int = -1
-    offset: int = -1
+__all__ = ["Birth", "LastExit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""The rules of a child's life: states, events, actions. One file owns every transition."""
+"""The rules of a child's life. `child.py` owns every transition; `fleet.py` holds all children together."""

@@ -1,0 +1,163 @@
+"""All children together: who is wanted, in which order they end, and when the whole is done.
+
+The fleet decides; it is driven like a child: events in, (name, action) pairs out.
+Shutdown has one deadline for all. Tasks and consumers end first; the broker that they still need to commit
+to follows when they are gone, or when 80 % of the time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from supervisor.core.lifecycle import events as ev
+from supervisor.core.lifecycle.child import Child
+from supervisor.core.lifecycle.events import Action, Event, How
+from supervisor.core.spec import ChildSpec
+
+LAST_SHARE = 0.8  # of the grace period, after which the broker is ended beside its clients
+HURRY = 2.0  # seconds that a second signal leaves
+BEYOND = 1.0  # after the deadline plus this, what lives cannot be killed: leave, and say so
+
+Actions = list[tuple[str, Action]]
+
+
+@dataclass(slots=True)
+class Shutdown:
+    began: float
+    by: float
+    rank: int = 1  # how many signals came
+    last_at: float = 0.0  # when the broker is ended at the latest
+    last_told: bool = False
+
+
+class Fleet:
+    """Children by name, in the order of their start: the broker first."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self.children: dict[str, Child] = {}
+        self.specs: dict[str, ChildSpec] = {}
+        self.shutdown: Shutdown | None = None
+        self._removed: set[str] = set()  # gone from the configuration; forgotten when they have ended
+        self._draw = draw
+
+    def step(self, name: str, event: Event, now: float) -> Actions:
+        """Feed one child, and see whether its end lets others end."""
+        out = self._feed(name, event, now)
+        self._forget_removed()
+        if self.shutdown:
+            out += self._go_on_ending(now)
+        return out
+
+    def tick(self, now: float) -> Actions:
+        """Everything that is due. Call when `wakes_at` has come."""
+        due = [name for name, child in self.children.items() if (at := child.wakes_at()) is not None and at <= now]
+        out: Actions = []
+        for name in due:
+            out += self.step(name, ev.Tick(), now)
+        return out + (self._go_on_ending(now) if self.shutdown else [])
+
+    def wakes_at(self) -> float | None:
+        times = [at for child in self.children.values() if (at := child.wakes_at()) is not None]
+        if self.shutdown:
+            times.append(self.shutdown.by + BEYOND)
+            times += [] if self.shutdown.last_told else [self.shutdown.last_at]
+        return min(times, default=None)
+
+    def shift(self, gap: float, now: float) -> None:
+        """The supervisor was frozen for `gap` seconds."""
+        for child in self.children.values():
+            child.step(ev.Shifted(gap), now)
+        if self.shutdown:
+            self.shutdown.by += gap
+            self.shutdown.last_at += gap
+
+    # What is wanted.
+
+    def apply(self, specs: Iterable[ChildSpec], enabled: Callable[[ChildSpec], bool], now: float) -> Actions:
+        """Make this the configuration: add, drop, change only what differs. A planned change cuts no run short."""
+        new = {spec.name: spec for spec in specs}
+        out: Actions = []
+        for name in [name for name in self.children if name not in new]:
+            self._removed.add(name)
+            out += self.step(name, ev.Want(up=False, why="removed from the configuration"), now)
+        for name, spec in new.items():
+            out += self._apply_one(name, spec, enabled(spec), now)
+        self.children = {name: self.children[name] for name in [*new, *self._removed] if name in self.children}
+        return out
+
+    def _apply_one(self, name: str, spec: ChildSpec, enabled: bool, now: float) -> Actions:
+        old = self.specs.get(name)
+        child = self.children.get(name)
+        if child is None:
+            child = self.children[name] = Child(name, spec.policy, self._draw)
+        self._removed.discard(name)
+        self.specs[name] = spec
+        child.policy = spec.policy
+        out = self.want(name, up=enabled, why="config.toml", now=now)
+        if old and (old.settings, old.kind) != (spec.settings, spec.kind):
+            out += self.step(name, ev.Restart(why="its settings changed"), now)
+        return out
+
+    def want(self, name: str, *, up: bool, why: str, now: float, how: How = How.DRAIN) -> Actions:
+        """Toggle one child. Nothing starts any more once the shutdown began."""
+        child = self.children[name]
+        if self.shutdown or (child.wanted == up and how is How.DRAIN):
+            return []
+        return self.step(name, ev.Want(up=up, how=how, why=why), now)
+
+    # Shutdown.
+
+    def stop(self, now: float, grace: float, why: str) -> Actions:
+        """First call: end within `grace`. Second: within two seconds. Third: kill."""
+        if self.shutdown is None:
+            self.shutdown = Shutdown(now, now + grace, last_at=now + LAST_SHARE * grace)
+            return self._end(self._first(), How.STOP, why, now) + self._go_on_ending(now)
+        self.shutdown.rank += 1
+        self.shutdown.by = min(self.shutdown.by, now + HURRY)
+        self.shutdown.last_told = True
+        how = How.STOP if self.shutdown.rank == 2 else How.KILL
+        return self._end(list(self.children), how, why, now)
+
+    @property
+    def done(self) -> bool:
+        return self.shutdown is not None and all(child.settled for child in self.children.values())
+
+    def overdue(self, now: float) -> bool:
+        """The shutdown's time is over and something still lives that SIGKILL did not end."""
+        return self.shutdown is not None and now >= self.shutdown.by + BEYOND and not self.done
+
+    @property
+    def had_to_kill(self) -> bool:
+        return any(child.had_to_kill for child in self.children.values())
+
+    def living(self) -> Iterator[Child]:
+        return (child for child in self.children.values() if child.alive)
+
+    def _first(self) -> list[str]:
+        return [name for name, spec in self.specs.items() if spec.kind != "broker" and name in self.children]
+
+    def _go_on_ending(self, now: float) -> Actions:
+        shutdown = self.shutdown
+        if shutdown is None or shutdown.last_told:
+            return []
+        if now < shutdown.last_at and not all(self.children[name].settled for name in self._first()):
+            return []
+        shutdown.last_told = True
+        return self._end([name for name in self.children if name not in self._first()], How.STOP, "shutdown", now)
+
+    def _end(self, names: list[str], how: How, why: str, now: float) -> Actions:
+        by = self.shutdown.by if self.shutdown else None
+        out: Actions = []
+        for name in names:
+            out += self._feed(name, ev.Want(up=False, how=how, by=by, why=why), now)
+        return out
+
+    def _feed(self, name: str, event: Event, now: float) -> Actions:
+        child = self.children.get(name)
+        return [(name, action) for action in child.step(event, now)] if child else []
+
+    def _forget_removed(self) -> None:
+        for name in [name for name in self._removed if self.children[name].settled]:
+            self._removed.discard(name)
+            del self.children[name], self.specs[name]

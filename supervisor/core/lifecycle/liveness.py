@@ -1,0 +1,55 @@
+"""Two questions about a running process: does it live (heartbeats), and does it work (the budget of its phase)?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervisor.core.lifecycle.events import Pulse
+from supervisor.core.lifecycle.exits import Cause
+from supervisor.core.spec import Policy
+from supervisor.core.wire.page import Doing
+
+
+@dataclass(slots=True)
+class Liveness:
+    """What is known of one process. A new process has a new one."""
+
+    beat_at: float
+    doing: Doing | None = None
+    credit: float = 0.0  # seconds the supervisor itself was frozen during the present phase
+    rss: int = 0
+
+    def heard(self, pulse: Pulse) -> None:
+        if pulse.beat_at is not None:
+            self.beat_at = max(self.beat_at, pulse.beat_at)
+            self.rss = pulse.rss
+        if pulse.doing is not None:
+            if self.doing is None or pulse.doing.count != self.doing.count:
+                self.credit = 0.0
+            self.doing = pulse.doing
+
+    def shift(self, gap: float) -> None:
+        self.beat_at += gap
+        self.credit += gap
+
+    def hung_at(self, policy: Policy) -> float:
+        return self.beat_at + policy.heartbeat_timeout
+
+    def stuck_at(self) -> float | None:
+        if self.doing is None or self.doing.budget is None:
+            return None
+        return self.doing.since + self.doing.budget + self.credit
+
+    def deadline(self, policy: Policy) -> float:
+        stuck = self.stuck_at()
+        return self.hung_at(policy) if stuck is None else min(stuck, self.hung_at(policy))
+
+    def verdict(self, policy: Policy, now: float) -> tuple[Cause, str] | None:
+        """Return what is wrong with the process, if anything is, and say it in words."""
+        if now >= self.hung_at(policy):
+            return Cause.HUNG, f"no heartbeat for {now - self.beat_at:.0f} s"
+        stuck = self.stuck_at()
+        if stuck is None or now < stuck or self.doing is None:
+            return None
+        what = f"{self.doing.phase} {self.doing.subject}".strip()
+        return Cause.STUCK, f"no progress: {what} for {now - self.doing.since:.0f} s, {self.doing.budget:g} s allowed"
