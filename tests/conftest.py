@@ -5,17 +5,16 @@ After each test no process, thread, zombie or descriptor may be left that was no
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support import leaks
+from support.eventually import eventually
 from support.postgres import Postgres, why_not
 from support.project import Project
 from support.supervisor_process import kill_tagged
@@ -25,8 +24,6 @@ SETTLE = 10.0  # seconds for an exit that is under way: on a loaded machine the 
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ[leaks.TAG] = str(os.getpid())
-    if not faulthandler.is_enabled():
-        faulthandler.enable(sys.__stderr__)
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +40,6 @@ def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def _left_over(before: leaks.Held, *, tagged: bool) -> list[str]:
     """Look once; only when something is there, collect garbage and give it time to end."""
-    from support.eventually import eventually
-
     left = leaks.left_over(before, leaks.held(tagged=tagged))
     if not left:
         return []
@@ -65,6 +60,16 @@ def project(tmp_path: Path) -> Callable[..., Project]:
         return Project(tmp_path / f"project{next(numbers) or ''}", config, code)
 
     return make
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, as tasks/ reads it from DATABASE_URL: every test runs on both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'app.db'}"
+    url = request.getfixturevalue("postgres_url")
+    assert isinstance(url, str)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""RUNS IN A CHILD: the user's side, a working notification pipeline. Copy it, change it, replace it."""
