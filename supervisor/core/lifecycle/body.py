@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from supervisor.core.lifecycle.events import Action, Changed, Event, State
+from supervisor.core.lifecycle.events import Action, Changed, Event, Pulse, State
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.lifecycle.failures import Failures
 from supervisor.core.lifecycle.liveness import Liveness
