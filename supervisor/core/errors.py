@@ -43,3 +43,7 @@ class NoSuchChild(SupervisorError):
 
 class TimedOut(SupervisorError):
     exit = Exit.TIMED_OUT
+
+
+class DependencyAway(Exception):
+    """For user code to raise: what it needs is away. The consumer waits and tries again; the record is not at fault."""

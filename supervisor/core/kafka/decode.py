@@ -1,0 +1,72 @@
+"""The bytes of a record's value to what the handler gets.
+
+What cannot be decoded never can: it goes to the dead-letter topic at once, without a retry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+Decoder = Callable[[bytes | None], Any]
+
+
+class Undecodable(Exception):
+    """Where in the value, what was expected, what was found. The value itself is not quoted."""
+
+
+def decoder(format: Literal["json", "text", "bytes"], model: Any = None) -> Decoder:
+    """Return the function for one consumer; `model` is a class with pydantic's `model_validate`."""
+    plain = {"json": _json, "text": _text, "bytes": _bytes}[format]
+    if model is None:
+        return plain
+    validate = model.model_validate
+
+    def decode(raw: bytes | None) -> Any:
+        value = plain(raw)
+        try:
+            return validate(value)
+        except Exception as e:
+            raise Undecodable(f"value: expected the shape of {model.__name__}: {_problems(e)}") from e
+
+    return decode
+
+
+def _bytes(raw: bytes | None) -> bytes | None:
+    return raw
+
+
+def _text(raw: bytes | None) -> str | None:
+    """A tombstone (null) stays None: compacted topics delete with it."""
+    if raw is None:
+        return None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise Undecodable(f"value: expected UTF-8, found byte 0x{raw[e.start]:02x} at {e.start}") from e
+
+
+def _json(raw: bytes | None) -> Any:
+    if raw is None:
+        return None
+    if not raw:
+        raise Undecodable("value: expected JSON, found 0 bytes")
+    text = _text(raw)
+    try:
+        return json.loads(text or "")
+    except json.JSONDecodeError as e:
+        raise Undecodable(f"value: expected JSON: {e.msg} at line {e.lineno} column {e.colno}") from e
+    except (ValueError, RecursionError) as e:  # an integer of 5,000 digits; ten thousand brackets
+        raise Undecodable(f"value: expected JSON: {type(e).__name__}") from e
+
+
+def _problems(error: Exception) -> str:
+    """pydantic's own text quotes the input, so its parts are taken one by one."""
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return f"{type(error).__name__}"
+    found = listed()
+    texts = [f"{'.'.join(str(part) for part in each['loc']) or 'value'}: {each['msg']}" for each in found[:5]]
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return "; ".join(texts) + more

@@ -1,0 +1,115 @@
+"""librdkafka's statistics to what `status` shows.
+
+The lag is counted to the first record that is not handled, not to the last one fetched: a stuck handler has a lag.
+Source: librdkafka's STATISTICS.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Place = tuple[str, int]  # topic, partition
+
+SHOWN = 40  # partitions in one message to the parent
+SHOWN_CHARACTERS = 3000  # and no more text than fits its frame
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One assigned partition. None: not known yet."""
+
+    topic: str
+    partition: int
+    position: int | None
+    lag: int | None
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    ends: Mapping[Place, int]  # the offset after the last record
+    starts: Mapping[Place, int]  # where reading goes on, when nothing was handled yet
+    broker_up: bool
+    joined: bool  # the group has an assignment, be it an empty one
+
+
+def read(stats: Mapping[str, Any]) -> Statistics:
+    """Return what we need of one statistics object; unknown shapes give empty answers, never an error."""
+    ends: dict[Place, int] = {}
+    starts: dict[Place, int] = {}
+    for topic, partition, numbers in _partitions(stats):
+        place = (topic, partition)
+        end = max(_int(numbers, "ls_offset"), _int(numbers, "hi_offset"))
+        if end >= 0:
+            ends[place] = end
+        start = _int(numbers, "committed_offset")
+        start = start if start >= 0 else _int(numbers, "next_offset")
+        if start >= 0:
+            starts[place] = start
+    return Statistics(ends, starts, _any_up(stats), _mapping(stats, "cgrp").get("join_state") == "steady")
+
+
+def standings(
+    assigned: Iterable[Place],
+    positions: Mapping[Place, int | None],
+    statistics: Statistics | None,
+    paused: Iterable[Place],
+) -> list[Standing]:
+    held = set(paused)
+    return [_standing(place, positions.get(place), statistics, place in held) for place in sorted(assigned)]
+
+
+def _standing(place: Place, handled: int | None, statistics: Statistics | None, paused: bool) -> Standing:
+    position = handled
+    if position is None and statistics is not None:
+        position = statistics.starts.get(place)
+    end = statistics.ends.get(place) if statistics is not None else None
+    lag = None if end is None or position is None else max(0, end - position)
+    return Standing(place[0], place[1], position, lag, paused)
+
+
+def facts(found: list[Standing]) -> dict[str, Any]:
+    """Return lag, partitions and partitions_total; of many partitions the worst are shown."""
+    known = [s.lag for s in found if s.lag is not None]
+    total = sum(known) if known or not found else None
+    return {"lag": total, "partitions": _shown(found), "partitions_total": len(found)}
+
+
+def _shown(found: list[Standing]) -> list[dict[str, Any]]:
+    worst = sorted(found, key=lambda s: (not s.paused, -(s.lag or 0), s.topic, s.partition))
+    chosen: list[Standing] = []
+    room = SHOWN_CHARACTERS
+    for standing in worst[:SHOWN]:
+        room -= len(standing.topic) + 90
+        if room < 0:
+            break
+        chosen.append(standing)
+    chosen.sort(key=lambda s: (s.topic, s.partition))
+    return [
+        {"topic": s.topic, "partition": s.partition, "position": s.position, "lag": s.lag, "paused": s.paused}
+        for s in chosen
+    ]
+
+
+def _partitions(stats: Mapping[str, Any]) -> Iterable[tuple[str, int, Mapping[str, Any]]]:
+    for topic, of_topic in _mapping(stats, "topics").items():
+        for number, numbers in _mapping(of_topic, "partitions").items():
+            if number.isdigit() and isinstance(numbers, dict):  # "-1" is librdkafka's own, of no partition
+                yield topic, int(number), numbers
+
+
+def _any_up(stats: Mapping[str, Any]) -> bool:
+    brokers = _mapping(stats, "brokers").values()
+    return any(isinstance(broker, dict) and broker.get("state") == "UP" for broker in brokers)
+
+
+def _mapping(value: object, key: str) -> Mapping[str, Any]:
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _int(numbers: Mapping[str, Any], key: str) -> int:
+    value = numbers.get(key, -1)
+    return value if isinstance(value, int) else -1
