@@ -13,12 +13,15 @@ import logging
 import os
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from supervisor import Context
 from tasks.database import Notification
+
+if TYPE_CHECKING:
+    from supervisor import Context
 
 AT_ONCE = 200  # rows of one run: a run stays short, the next one goes on
 PATIENCE = 3  # attempts, one a run, before a row has to wait
