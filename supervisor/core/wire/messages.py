@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+DUMP_SIGNAL = 37  # SIGRTMIN + 3: faulthandler in the child writes all Python stacks, also while C holds the lock
 TEXT = 1500  # characters of free text in a message: the frame must fit even when each needs an escape
 
 

@@ -1,0 +1,193 @@
+"""RUNS IN THE PARENT: one OS process, from fork to reaping. The only file that forks, signals and reaps.
+
+Fork rules, each of which was a bug somewhere: one native thread at the fork (a lock held by another stays
+locked for ever in the copy); all signals blocked across it; exits by pidfd, never by the end of a pipe (a
+grandchild may hold it) and never by waitpid(-1); signals by pidfd, which cannot hit a reused pid.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import multiprocess
+import multiprocess.process
+
+from supervisor.core.lifecycle.exits import ExitStatus
+from supervisor.core.wire import page as box
+from supervisor.core.wire.frames import Decoder
+
+DUMP_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024  # a pipe's whole capacity: a flood is read a pipe at a time, one a turn
+_CONTEXT = multiprocess.get_context("fork")  # said aloud: the default may change with any release
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A forked process and the parent's ends of what connects it."""
+
+    pid: int
+    pidfd: int
+    handle: Any  # multiprocess's own
+    messages: int = -1
+    orders: int = -1
+    page: mmap.mmap | None = None
+    dump: int = -1
+    decoder: Decoder = field(default_factory=Decoder)
+    signalled: set[int] = field(default_factory=set)  # what we sent it
+
+    def send(self, number: int) -> None:
+        """Signal the process; none to one that is already dead."""
+        self.signalled.add(number)
+        try:
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass  # its exit is on the way through the epoll
+
+    def kill(self) -> None:
+        """SIGKILL the process and its group. The unreaped pid pins the group's number."""
+        self.send(signal.SIGKILL)
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # it died before it made a group of its own, or the group is empty
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the frames that have come, at most a pipe full of them."""
+        try:
+            data = os.read(self.messages, READ_BYTES)
+        except BlockingIOError:
+            return []
+        return self.decoder.feed(data)
+
+    def write(self, frame: bytes) -> bool:
+        """Send an order without blocking. False: the pipe is full or closed."""
+        try:
+            os.write(self.orders, frame)
+        except (BlockingIOError, BrokenPipeError):
+            return False
+        return True
+
+    def doing(self) -> box.Doing | None:
+        return box.read(memoryview(self.page)) if self.page else None
+
+    def stacks(self) -> str:
+        """Return what faulthandler wrote: Python stacks, also after SIGSEGV."""
+        return os.pread(self.dump, DUMP_BYTES, 0).decode(errors="replace") if self.dump >= 0 else ""
+
+    def reap(self, *, oom: bool = False) -> ExitStatus:
+        """Take the exit status. While it is unreaped its group can still be killed safely, so that comes first."""
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        code = self.handle.exitcode
+        member = box.read_member(memoryview(self.page)) if self.page else ""
+        if code is not None and code < 0:
+            return ExitStatus(signal=-code, oom=oom, member=member)
+        return ExitStatus(code=code, member=member)
+
+    def close(self) -> None:
+        for fd in (self.pidfd, self.messages, self.orders, self.dump):
+            if fd >= 0:
+                os.close(fd)
+        if self.page:
+            self.page.close()
+        self.handle.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The child's ends of the two pipes, its page and its memfd: what Birth carries over the fork."""
+
+    messages: int
+    orders: int
+    page: mmap.mmap
+    dump: int
+
+
+def fork(name: str, target: Callable[[Ends], None]) -> Process:
+    """Fork a child process connected by two pipes, a page and a memfd. Raises OSError when the machine refuses."""
+    with ExitStack() as undo:
+        messages_r, messages_w = _pipe(undo)
+        orders_r, orders_w = _pipe(undo)
+        dump = _owned(undo, os.memfd_create(f"forkwarden-{name}"))
+        shared = mmap.mmap(-1, box.SIZE)
+        undo.callback(shared.close)
+        process = fork_bare(name, target, Ends(messages_w, orders_r, shared, dump))
+        undo.pop_all()
+    os.close(messages_w)
+    os.close(orders_r)
+    os.set_blocking(messages_r, False)
+    os.set_blocking(orders_w, False)
+    process.messages, process.orders, process.page, process.dump = messages_r, orders_w, shared, dump
+    return process
+
+
+def fork_bare(name: str, target: Callable[..., None], *args: Any) -> Process:
+    """Fork without any connection but what `args` carry. The one door through which every process comes."""
+    assert_one_thread()
+    handle = _CONTEXT.Process(name=name, target=target, args=args)
+    before = _open_fds()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        handle.start()
+    except OSError:
+        _close_leaked(before)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    # otherwise every later start() polls, and may reap, the other children behind our back
+    multiprocess.process._children.discard(handle)
+    return Process(pid=handle.pid, pidfd=os.pidfd_open(handle.pid), handle=handle)
+
+
+def assert_one_thread() -> None:
+    """A lock that another thread holds at the fork stays locked in the child for ever: refuse before it happens."""
+    with open("/proc/self/stat", "rb") as stat:
+        threads = int(stat.read().rpartition(b")")[2].split()[17])
+    if threads != 1:
+        raise RuntimeError(f"the supervisor has {threads} threads and must have one: something it imported began them")
+
+
+def raise_nofile() -> tuple[int, int]:
+    """Allow as many descriptors as the hard limit lets; return the limit as it was, for the children."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    return soft, hard
+
+
+def _pipe(undo: ExitStack) -> tuple[int, int]:
+    read, write = os.pipe2(os.O_CLOEXEC)
+    return _owned(undo, read), _owned(undo, write)
+
+
+def _owned(undo: ExitStack, fd: int) -> int:
+    undo.callback(os.close, fd)
+    return fd
+
+
+def _open_fds() -> set[str]:
+    try:
+        return set(os.listdir("/proc/self/fd"))
+    except OSError:  # out of descriptors: the fork below fails for the same reason, and there is nothing to compare
+        return set()
+
+
+def _close_leaked(before: set[str]) -> None:
+    """multiprocess makes two pipes and leaves them open when the fork itself is refused."""
+    if not before:
+        return
+    for fd in _open_fds() - before:
+        try:
+            os.close(int(fd))
+        except OSError:
+            pass  # the descriptor of the listing itself
