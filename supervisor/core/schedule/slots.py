@@ -1,0 +1,175 @@
+"""PURE: when a task is due. A slot is an instant in epoch seconds, the same on every host and after every start.
+
+`every` is a grid anchored at the Unix epoch: no restart, deploy or long run moves it.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+from supervisor.core.schedule import wall
+from supervisor.core.spec import TaskSettings
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+class Trigger(ABC):
+    """When a task is due. Slots of all but `Every` are whole seconds, those of `Every` whole milliseconds."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def next_after(self, t: float) -> float | None:
+        """Return the first slot later than `t`, or None when there is none."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say it for people: "every 30s"."""
+
+    def between(self, after: float, until: float) -> Iterator[float]:
+        """The slots in (after, until], in order. As many as there are: bound it before asking."""
+        slot = self.next_after(after)
+        while slot is not None and slot <= until:
+            yield slot
+            slot = self.next_after(slot)
+
+    def last_between(self, after: float, until: float) -> float | None:
+        """Return the last slot in (after, until], without walking through those before it."""
+        found = self.next_after(after)
+        if found is None or found > until:
+            return None
+        end = until  # no slot in (end, until]
+        while end - found >= 1:
+            middle = (found + end) / 2
+            slot = self.next_after(middle)
+            if slot is not None and slot <= until:
+                found = slot
+            else:
+                end = middle
+        return found
+
+    def count(self, first: float, last: float, most: int) -> int | None:
+        """Return how many slots lie in [first, last], or None when there are more than `most`."""
+        n = 1
+        for _ in self.between(first, last):
+            n += 1
+            if n > most:
+                return None
+        return n
+
+
+@dataclass(frozen=True, slots=True)
+class Every(Trigger):
+    """Multiples of `period` since the epoch."""
+
+    period: float
+
+    def next_after(self, t: float) -> float | None:
+        k = math.floor(t / self.period) - 1  # one early: the quotient of floats may be off by one
+        while (slot := self._slot(k)) <= t:
+            k += 1
+        return slot
+
+    def last_between(self, after: float, until: float) -> float | None:
+        k = math.floor(until / self.period) + 1
+        while (slot := self._slot(k)) > until:
+            k -= 1
+        return slot if slot > after else None
+
+    def count(self, first: float, last: float, most: int) -> int | None:
+        return round((last - first) / self.period) + 1
+
+    def describe(self) -> str:
+        return f"every {duration(self.period)}"
+
+    def _slot(self, k: int) -> float:
+        return round(k * self.period, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Once(Trigger):
+    """One instant."""
+
+    slot: float
+
+    def next_after(self, t: float) -> float | None:
+        return self.slot if self.slot > t else None
+
+    def describe(self) -> str:
+        return f"once at {datetime.fromtimestamp(self.slot, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class Daily(Trigger):
+    """Times of day, on all days or some days of the week (Monday is 0), in a zone."""
+
+    times: tuple[time, ...]
+    days: frozenset[int]
+    zone: ZoneInfo
+
+    def next_after(self, t: float) -> float | None:
+        day = wall.at(t, self.zone).date()
+        while True:
+            if not self.days or day.weekday() in self.days:
+                slots = (wall.instant(datetime.combine(day, each), self.zone) for each in self.times)
+                if later := [slot for slot in slots if slot > t]:
+                    return min(later)
+            day += wall.ONE_DAY
+
+    def describe(self) -> str:
+        times = ", ".join(f"{t:%H:%M:%S}" if t.second else f"{t:%H:%M}" for t in sorted(self.times))
+        return " ".join(filter(None, (f"at {times}", wall.days_text(self.days), self.zone.key)))
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Trigger):
+    """The slots of several triggers, each instant once."""
+
+    triggers: tuple[Trigger, ...]
+
+    def next_after(self, t: float) -> float | None:
+        return min((s for each in self.triggers if (s := each.next_after(t)) is not None), default=None)
+
+    def describe(self) -> str:
+        return "; ".join(each.describe() for each in self.triggers)
+
+
+def trigger(settings: TaskSettings) -> Trigger:
+    """Return when this task is due.
+
+    Raises ValueError: a zone, time of day, weekday, cron expression or date that cannot be read; the text says which.
+    """
+    if settings.every is not None:
+        if not settings.every >= 0.001:
+            raise ValueError(f"every: expected at least 1ms, found {settings.every:g} s")
+        return Every(settings.every)
+    zone = wall.zone(settings.timezone)
+    if settings.at:
+        return Daily(tuple(map(wall.time_of_day, settings.at)), frozenset(map(wall.weekday, settings.on)), zone)
+    if settings.cron is not None:
+        from supervisor.core.schedule.cron import Cron  # only cron tasks pay for cronsim
+
+        return Cron(settings.cron, zone)
+    if settings.once is not None:
+        return Once(wall.moment(settings.once, zone))
+    raise ValueError("expected one of every, at, cron, once; found none")
+
+
+def duration(seconds: float) -> str:
+    """Return an exact duration as it stands in config.toml.
+
+    >>> [duration(s) for s in (30, 5400, 86400, 0.5, 90.25)]
+    ['30s', '1h30m', '1d', '500ms', '1m30s250ms']
+    """
+    whole, ms = divmod(round(seconds * 1000), 1000)
+    parts = []
+    for size, unit in _UNITS:
+        n, whole = divmod(whole, size)
+        if n:
+            parts.append(f"{n}{unit}")
+    return "".join(parts) + (f"{ms}ms" if ms or not parts else "")
