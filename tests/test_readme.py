@@ -1,0 +1,56 @@
+"""What README.md, CONTRIBUTING.md and config.toml show to people is true: the commands exist, the snippets parse."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import tomllib
+
+import click
+import pytest
+
+from supervisor.cli.group import cli
+from support.house import ROOT
+from support.readme import blocks, commands, first_command, test_command
+
+TEXTS = ["README.md", "CONTRIBUTING.md"]
+
+
+def test_the_readme_begins_with_one_command_that_runs_and_one_that_tests() -> None:
+    assert first_command().endswith(".venv/bin/supervisor start")
+    assert test_command().endswith(".venv/bin/pytest")
+
+
+def test_ci_runs_exactly_the_readmes_test_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert script[-1] == test_command()
+    assert script[0] == "#!/usr/bin/env bash"
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111 == 0o111
+
+
+def test_contributors_are_told_the_same_test_command() -> None:
+    assert test_command() in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_both_commands_need_nothing_but_python_and_a_checkout() -> None:
+    for command in (first_command(), test_command()):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_python_and_toml_snippets_parse(text: str) -> None:
+    for snippet in blocks(text, "python"):
+        ast.parse(snippet)
+    for snippet in blocks(text, "toml"):
+        tomllib.loads(snippet)
+
+
+@pytest.mark.parametrize("command", commands("README.md", "CONTRIBUTING.md", "config.toml"))
+def test_every_command_that_people_are_shown_exists(command: str) -> None:
+    verb, *arguments = shlex.split(command)[1:] or [""]
+    found = cli.get_command(click.Context(cli), verb)
+    assert found is not None, f"there is no {command!r}"
+    options = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    asked = [argument for argument in arguments if re.fullmatch(r"--?[a-z][a-z-]*", argument)]
+    assert set(asked) <= options, f"{command!r}: {verb} has {sorted(options)}"
