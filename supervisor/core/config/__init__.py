@@ -1,1 +1,5 @@
-"""config.toml to a Plan: validation, positions, differences. Imported by short-lived processes only; pydantic is allowed here."""
+"""config.toml to a Plan: validation, positions, differences.
+
+Only short-lived processes import it; pydantic is allowed here. The parent may import problems, diff, redact and keys,
+which do without.
+"""

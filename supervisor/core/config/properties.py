@@ -1,0 +1,97 @@
+"""librdkafka's properties in config.toml: which are refused, and why.
+
+Which properties exist, only the library can say; it is asked in the process that checks, and comes in from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Protocol
+
+from supervisor.core.config.problems import Fault, Path, did_you_mean
+
+_COMMITS = "offsets are committed once a record is handled: anything else loses records"
+
+REFUSED: Mapping[str, str] = {
+    "bootstrap.servers": "write it as bootstrap_servers",
+    "metadata.broker.list": "write it as bootstrap_servers",
+    "group.id": "write it as group_id of the consumer",
+    "auto.offset.reset": "write it as auto_offset_reset of the consumer",
+    "enable.auto.commit": _COMMITS,
+    "auto.commit.enable": _COMMITS,
+    "enable.auto.offset.store": _COMMITS,
+    "offset.store.method": _COMMITS,
+    "offset.store.path": _COMMITS,
+    "enable.partition.eof": "the end of a partition is no record, and no handler expects it",
+    "group.instance.id": "the processes of a consumer would fence each other off: each needs one of its own",
+    "plugin.library.paths": "native code would be loaded into the process that checks this file",
+    "test.mock.num.brokers": 'write bootstrap_servers = "embedded" for a broker in memory',
+    "on_commit": "it is a function, which no file can hold",
+    "opaque": "it is a pointer, which no file can hold",
+    "interceptors": "they are functions, which no file can hold",
+    "default_topic_conf": "it is a pointer, which no file can hold",
+    "default.topic.config": "write its properties directly",
+    "logger": "it is an object; what the client logs is in the child's log",
+}
+_BROKER_SIDE = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type")
+
+
+class Librdkafka(Protocol):
+    """What the library says of its own properties."""
+
+    @property
+    def names(self) -> Collection[str]: ...
+
+    def refusal(self, name: str, value: str) -> str | None:
+        """Return what it expects instead, or None when it takes the value."""
+
+
+def faults(properties: Mapping[str, Any], path: Path, library: Librdkafka | None) -> Iterator[Fault]:
+    """Judge one `properties` table, which stands at `path`."""
+    for name, value in properties.items():
+        fault = _fault((*path, name), name, value, library)
+        if fault:
+            yield fault
+
+
+def together(properties: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """Judge what a consumer ends up with: [kafka] and its own, merged."""
+    if properties.get("group.protocol") == "consumer":
+        for name in _BROKER_SIDE:
+            if name in properties:
+                hint = "with group.protocol = consumer the broker decides it: leave it out"
+                yield Fault(path=(*path, name), found="not allowed here", hint=hint)
+    session = _number(properties, "session.timeout.ms", 45000)
+    poll = _number(properties, "max.poll.interval.ms", 300000)
+    beat = _number(properties, "heartbeat.interval.ms", 3000)
+    if session > poll:
+        expected = f"at most max.poll.interval.ms ({poll:g})"
+        yield Fault(path=(*path, "session.timeout.ms"), expected=expected, found=f"{session:g}")
+    if 3 * beat > session:
+        expected = f"at most a third of session.timeout.ms ({session:g})"
+        yield Fault(path=(*path, "heartbeat.interval.ms"), expected=expected, found=f"{beat:g}")
+
+
+def _fault(path: Path, name: str, value: Any, library: Librdkafka | None) -> Fault | None:
+    reason = REFUSED.get(name) or (name.endswith("_cb") and "it is a function, which no file can hold")
+    if reason:
+        return Fault(path=path, found="not allowed here", hint=reason)
+    if library is None:
+        return None
+    if name not in library.names:
+        near = did_you_mean(name, library.names)
+        return Fault(path=path, found="librdkafka has no such property", hint=near)
+    expected = library.refusal(name, text(value))
+    return Fault(path=path, expected=expected) if expected else None
+
+
+def text(value: Any) -> str:
+    """Return a value as librdkafka wants it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(properties: Mapping[str, Any], name: str, default: float) -> float:
+    try:
+        return float(properties.get(name, default))
+    except ValueError:
+        return default
