@@ -13,15 +13,12 @@ import logging
 import os
 import urllib.request
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from supervisor import Context
 from tasks.database import Notification
-
-if TYPE_CHECKING:
-    from supervisor import Context
 
 AT_ONCE = 200  # rows of one run: a run stays short, the next one goes on
 PATIENCE = 3  # attempts, one a run, before a row has to wait
@@ -36,7 +33,7 @@ async def deliver(db: Session, ctx: Context) -> dict[str, int]:
     """Send every notification that is due. Each is committed by itself, so what was sent stays sent."""
     counts = {"sent": 0, "failed": 0}
     for notification in due(db):
-        if ctx.leaving:
+        if ctx.should_stop():
             break
         try:
             await send(notification)

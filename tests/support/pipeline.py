@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,16 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from supervisor import Record
+from supervisor import Context, Record
 from tasks import database, events, notifications
 from tasks.database import Notification
-
-
-@dataclass
-class Run:
-    """What `deliver` reads of its ctx."""
-
-    leaving: bool = False
 
 
 class Pipeline:
@@ -42,7 +34,7 @@ class Pipeline:
 
     def deliver(self, *, leaving: bool = False) -> dict[str, int]:
         with self.session() as db:
-            return asyncio.run(notifications.deliver(db, Run(leaving)))
+            return asyncio.run(notifications.deliver(db, context(leaving=leaving)))
 
     def rows(self) -> list[Notification]:
         with self.session() as db:
@@ -100,3 +92,7 @@ def pipeline(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
 
 def event(event_id: str, **changes: Any) -> Mapping[str, Any]:
     return {"event_id": event_id, "user_id": "user-7", "event": "order_shipped", "content": "On its way.", **changes}
+
+
+def context(*, leaving: bool = False) -> Context:
+    return Context("notifications", attempt=1, should_stop=lambda: leaving, progress=lambda fraction, text: None)
