@@ -57,6 +57,10 @@ def say_all(texts: Iterable[str]) -> None:
         say(text)
 
 
+def flush() -> None:
+    sys.stdout.flush()
+
+
 def tell(text: str) -> None:
     """Write a line for the person to stderr."""
     sys.stderr.write(text + "\n")

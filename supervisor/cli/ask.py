@@ -1,0 +1,64 @@
+"""RUNS IN THE USER'S TERMINAL: ask the supervisor of a place, and say in words when it does not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from supervisor import client
+from supervisor.cli.place import Place
+from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError
+
+PATIENCE = 10.0  # seconds for an answer that needs no work; a healthy supervisor needs milliseconds
+
+Reply = Mapping[str, Any]
+
+
+def status(place: Place) -> Reply:
+    return get(place, "/v1/status")
+
+
+def child(place: Place, name: str) -> Reply:
+    return get(place, f"/v1/children/{quote(name, safe=':')}")
+
+
+def order(place: Place, name: str, verb: str, body: Mapping[str, Any], *, timeout: float | None = PATIENCE) -> Reply:
+    return post(place, f"/v1/children/{quote(name, safe=':')}/{verb}", body, timeout=timeout)
+
+
+def get(place: Place, path: str) -> Reply:
+    return _request(place, "GET", path, None, PATIENCE)
+
+
+def post(place: Place, path: str, body: Mapping[str, Any], *, timeout: float | None = PATIENCE) -> Reply:
+    return _request(place, "POST", path, body, timeout)
+
+
+def dumps(value: object, *, indent: int | None = 2) -> str:
+    """Return JSON for programs: pure ASCII, so that no text in it can do anything to a terminal."""
+    return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
+
+
+def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | None, timeout: float | None) -> Reply:
+    try:
+        code, reply = client.request(place.sockets, method, path, body, timeout=timeout)
+    except NotRunning as error:
+        raise NotRunning(_not_running(place)) from error
+    if code < 400:
+        return reply
+    said = str(reply.get("error") or f"the supervisor answered {code}")
+    said += f"; {reply['suggestion']}" if reply.get("suggestion") else ""
+    raise NoSuchChild(said) if code == 404 else SupervisorError(said)
+
+
+def _not_running(place: Place) -> str:
+    tried = place.short(place.paths.socket)
+    start = f"supervisor start{place.option}"
+    if not os.path.exists(place.config):
+        return (
+            f"the supervisor is not running (no {tried}), and there is no {place.short(place.config)}: supervisor init"
+        )
+    return f"the supervisor is not running (nothing answers at {tried}); start it: {start}"

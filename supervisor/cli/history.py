@@ -1,0 +1,97 @@
+"""RUNS IN THE USER'S TERMINAL: `supervisor history`: a task's runs, read from its ledger; needs no supervisor."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from supervisor.cli import ask, options, terminal
+from supervisor.cli.group import similar, verb
+from supervisor.cli.place import Place
+from supervisor.core.errors import Exit, NoSuchChild
+from supervisor.core.escape import line
+from supervisor.core.status import Cell, Table
+from supervisor.core.words import ago, cut, epoch, short, width
+
+_STATES = {"ok": ("✓", "green"), "skipped": ("○", "dim"), "missed": ("○", "dim"), "running": ("▶", "cyan")}
+_HEADER = ("SLOT", "KIND", "STATE", "TOOK", "LATE", "TRY", "ENDED", "ERROR")
+_TEXT = len(_HEADER) - 1
+LEAST = 20  # columns of the error, however narrow the terminal
+
+Run = Mapping[str, Any]
+
+
+@verb(example="supervisor history notifications -n 20")
+@options.one_name
+@options.as_json
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the latest.")
+def history(place: Place, name: str, as_json: bool, limit: int) -> int:
+    """List the runs of a task, the latest last: ok, failed, skipped (why), missed (why)."""
+    found = _records(place, name, limit)
+    if as_json:
+        terminal.say(ask.dumps(found))
+    elif not found:
+        terminal.tell(f"{name} has no run yet")
+    else:
+        made = table(found, terminal.columns(), time.time())
+        terminal.say_all(terminal.lines(made, coloured=terminal.colour()))
+    return Exit.OK
+
+
+def table(runs: Sequence[Run], columns: int | None, now: float) -> Table:
+    rows = [_row(run, now) for run in runs]
+    widths = [max(width(h), *(width(row[at].text) for row in rows)) for at, h in enumerate(_HEADER)]
+    if columns is not None:
+        widths[_TEXT] = min(widths[_TEXT], max(LEAST, columns - sum(widths[:_TEXT]) - 2 * _TEXT))
+    cells = tuple((*row[:_TEXT], Cell(cut(row[_TEXT].text, widths[_TEXT]), row[_TEXT].style)) for row in rows)
+    return Table(_HEADER, cells, tuple(widths))
+
+
+def _row(run: Run, now: float) -> tuple[Cell, ...]:
+    state = str(run.get("state"))
+    sign, style = _STATES.get(state, ("✗", "red"))
+    ended = epoch(run.get("finished"))
+    why = str(run.get("error") or run.get("reason") or "")
+    return (
+        Cell(_instant(run.get("slot"))),
+        Cell(line(str(run.get("kind") or "-"))),
+        Cell(f"{sign} {line(state)}", style),
+        Cell(_short(run.get("duration"))),
+        Cell(_short(run.get("lateness"))),
+        Cell(line(str(run.get("attempt") or "-"))),
+        Cell(ago(now - ended) if ended else "-"),
+        Cell(line(why.strip().splitlines()[-1]) if why.strip() else ""),
+    )
+
+
+def _instant(time: object) -> str:
+    from datetime import datetime
+
+    found = epoch(time)
+    return f"{datetime.fromtimestamp(found).astimezone():%Y-%m-%d %H:%M:%S}" if found is not None else "-"
+
+
+def _short(seconds: object) -> str:
+    return short(seconds) if isinstance(seconds, (int, float)) else "-"
+
+
+def _records(place: Place, name: str, limit: int) -> list[Run]:
+    from supervisor.child.schedule import ledger
+
+    file = place.paths.ledger(name)
+    if not os.path.exists(file):
+        known = options.configured(place)
+        if name not in known.get("tasks", ()):
+            raise NoSuchChild(_unknown(name, known))
+        return []
+    return [dict(found) for found in ledger.records(file, limit=limit)]
+
+
+def _unknown(name: str, known: Mapping[str, Sequence[str]]) -> str:
+    if name in known.get("consumers", ()):
+        return f"{name!r} is a consumer: it has no runs (supervisor status {name})"
+    return f"there is no task {name!r}.{similar(name, known.get('tasks', ()))}"

@@ -1,0 +1,85 @@
+"""RUNS IN THE USER'S TERMINAL: `supervisor start`: reads config.toml here, then becomes the parent.
+
+The parent is this very process with another program in it (exec): the validator and all that was imported for it
+stay behind, and the terminal, a container or systemd keep the pid they started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, NoReturn
+
+import click
+
+from supervisor.cli import report, terminal
+from supervisor.cli.group import verb
+from supervisor.cli.place import Place
+from supervisor.core.errors import Exit, SupervisorError
+
+RUN_ID = "FORKWARDEN_RUN_ID"
+PLAN_FD = "FORKWARDEN_PLAN_FD"
+
+
+@verb(example="supervisor start\nsupervisor start --log-format json   (in a container)")
+@click.option("--dev", is_flag=True, help="Restart a child when the file of its code changes.")
+@click.option("--log-format", type=click.Choice(["console", "json"]), help="Default: console on a terminal.")
+def start(place: Place, dev: bool, log_format: str | None) -> int:
+    """Run everything in config.toml, in the foreground. Ctrl-C stops it, twice kills."""
+    refuse_supervisord()
+    found = report.read(place)
+    report.problems(place, found.get("warnings"), warning=True)
+    if not found["ok"]:
+        count = report.problems(place, found.get("problems"))
+        terminal.tell(f"{report.many(count, 'error')}, nothing was started")
+        return Exit.USAGE
+    become_parent(adjusted(found["plan"], dev=dev, log_format=log_format))
+
+
+def adjusted(plan: Mapping[str, Any], *, dev: bool, log_format: str | None) -> dict[str, Any]:
+    """Return the plan (as JSON) with what the command line says."""
+    settings = dict(plan["supervisor"])
+    if dev:
+        settings |= {"reload_code": True}
+    if log_format:
+        settings |= {"log_format": log_format}
+    return {**plan, "supervisor": settings}
+
+
+def become_parent(plan: Mapping[str, Any]) -> NoReturn:
+    fd = in_memory(plan)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "supervisor.parent"], environment(os.environ, fd))
+
+
+def in_memory(plan: Mapping[str, Any]) -> int:
+    """Return a descriptor, kept over exec, from which the plan can be read: it may hold passwords, so no file."""
+    fd = os.memfd_create("forkwarden-plan", 0)
+    os.set_inheritable(fd, True)
+    with open(fd, "w", encoding="utf-8", closefd=False) as file:
+        json.dump(plan, file)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def environment(env: Mapping[str, str], fd: int) -> dict[str, str]:
+    """Return the parent's environment. SPT_NOENV: setproctitle would erase the block the guard finds us by."""
+    return {**env, RUN_ID: secrets.token_hex(16), PLAN_FD: str(fd), "SPT_NOENV": "1"}
+
+
+def refuse_supervisord() -> None:
+    """Raise when Supervisord is installed in the same environment."""
+    try:
+        version = metadata.distribution("supervisor").version
+    except metadata.PackageNotFoundError:
+        return
+    raise SupervisorError(
+        f"Supervisord {version} is installed here, and its import package is called `supervisor`, as ours is:"
+        "\n  one of the two overwrote files of the other. Use another environment, or"
+        "\n  pip uninstall supervisor forkwarden && pip install forkwarden"
+    )
