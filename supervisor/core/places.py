@@ -7,9 +7,22 @@ Never /tmp: anyone may put something there before us.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 MAX_SOCKET_PATH = 100  # of the 107 bytes of sun_path: the name that is used while binding is longer than the last
+DEFAULT = ".supervisor"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_LINE = re.compile(r"""^[ \t]*state_dir[ \t]*=[ \t]*["']([^"'\n]*)["']""", re.MULTILINE)
+
+
+def configured(text: str, env: Mapping[str, str]) -> str:
+    """Return state_dir as config.toml (`text`) says it, ${VAR} put in; the default when it says nothing.
+
+    One key, nothing validated: with a broken file the running supervisor must still be found.
+    """
+    value = _state_dir(text) if "state_dir" in text else None
+    return _VARIABLE.sub(lambda found: env.get(found[1]) or found[2] or "", value or DEFAULT)
 
 
 def candidates(state_dir: str, env: Mapping[str, str], uid: int) -> tuple[str, ...]:
@@ -37,3 +50,15 @@ def tag(state_dir: str) -> str:
 
 def _under(base: str | None, rest: str) -> str | None:
     return f"{base.rstrip('/')}/{rest}" if base else None
+
+
+def _state_dir(text: str) -> str | None:
+    import tomllib  # only for the few who moved the folder: `status` must be quick
+
+    try:
+        table = tomllib.loads(text).get("supervisor")
+    except (ValueError, RecursionError):  # somebody is editing it just now
+        found = _LINE.search(text)
+        return found[1] if found else None
+    value = table.get("state_dir") if isinstance(table, dict) else None
+    return value if isinstance(value, str) else None

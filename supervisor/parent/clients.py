@@ -81,6 +81,14 @@ class Client:
     def closed(self) -> bool:
         return self.sock.fileno() < 0
 
+    def close(self) -> None:
+        """With shutdown: a process forked meanwhile may hold a copy, and the client waits for the end."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it left first
+        self.sock.close()
+
     def read(self, now: float) -> Request | Refusal | None:
         """Return the request when it is whole, a refusal when it cannot become one. Raises Gone."""
         try:

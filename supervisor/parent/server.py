@@ -11,11 +11,12 @@ import os
 import select
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from supervisor.core.wire.control import Command, Refusal, changes, describe, parse, waits
 from supervisor.parent.clients import Client, Gone, Peer, Request
 from supervisor.parent.listener import Listener, OutOfFiles, say
+from supervisor.parent.poller import Lane, Poller
 
 MAX_CLIENTS = 8  # that send a request or read a reply
 MAX_WAITING = 8  # whose reply comes later: a reload, a run that is waited for
@@ -24,14 +25,6 @@ REPLY_TIMEOUT = 10.0  # without one byte taken
 PAUSE = 1.0  # not accepting, after the descriptors were used up
 _ACCEPTS_A_TURN = 32  # more would let a flood of clients delay the rest of the loop
 _REPORT_EVERY = 1.0  # refused clients are counted, so they cannot fill the log
-
-
-class Poller(Protocol):
-    """What the loop gives: events on `fd` come to Server.on_event."""
-
-    def register(self, fd: int, mask: int) -> None: ...
-    def modify(self, fd: int, mask: int) -> None: ...
-    def unregister(self, fd: int) -> None: ...
 
 
 class Respond:
@@ -87,7 +80,7 @@ class Server:
         self._refused = 0
         self._reported = -_REPORT_EVERY
         self.problem: str | None = None  # for `status`: why the socket is not in its place
-        poller.register(listener.fileno(), select.EPOLLIN)
+        poller.register(listener.fileno(), Lane.CONTROL, select.EPOLLIN)
 
     def on_event(self, fd: int, mask: int, now: float) -> None:
         """`mask` is a hint only: within a turn the number of a closed descriptor may have gone to a new client."""
@@ -130,7 +123,7 @@ class Server:
             self.problem = None
             self._report("warning", f"{self._listener.path}: the control socket was removed; made again")
         self._paused_until = None
-        self._poller.register(self._listener.fileno(), select.EPOLLIN)
+        self._poller.register(self._listener.fileno(), Lane.CONTROL, select.EPOLLIN)
 
     def close(self) -> None:
         for client in list(self._clients.values()):
@@ -245,7 +238,7 @@ class Server:
 
     def _watch(self, client: Client, mask: int) -> None:
         if client.mask is None:
-            self._poller.register(client.sock.fileno(), mask)
+            self._poller.register(client.sock.fileno(), Lane.CONTROL, mask)
         elif client.mask != mask:
             self._poller.modify(client.sock.fileno(), mask)
         client.mask = mask
@@ -260,7 +253,7 @@ class Server:
         if self._clients.pop(fd, None) is not None:
             if client.mask is not None:
                 self._poller.unregister(fd)
-            client.sock.close()
+            client.close()
 
 
 def _hung_up(client: Client) -> bool:

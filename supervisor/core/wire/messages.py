@@ -6,12 +6,14 @@ A message is checked field by field: a child that is broken or hostile can only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 DUMP_SIGNAL = 37  # SIGRTMIN + 3: faulthandler in the child writes all Python stacks, also while C holds the lock
-TEXT = 1500  # characters of free text in a message: the frame must fit even when each needs an escape
+TEXT = 1500  # characters of free text in a message
+_ROOM = 3000  # bytes of it as JSON, where one character may take twelve: the frame must fit all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,18 @@ def to_frame(message: Message) -> dict[str, Any]:
         case Run(result):
             return {"t": "run", "result": dict(result)}
         case Notice(level, code, text):
-            return {"t": "notice", "level": level, "code": code, "text": text[:TEXT]}
+            return {"t": "notice", "level": level, "code": code, "text": _fit(text)}
         case Bye(code, reason):
-            return {"t": "bye", "code": code, "reason": reason[:TEXT]}
+            return {"t": "bye", "code": code, "reason": _fit(reason)}
+        case _:
+            assert_never(message)
+
+
+def _fit(text: str) -> str:
+    text = text[:TEXT]
+    while len(json.dumps(text)) > _ROOM:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 def from_frame(frame: Mapping[str, Any]) -> Message | None:
@@ -120,7 +131,7 @@ def _notice(f: Mapping[str, Any]) -> Message:
     return Notice(level, str(f["code"])[:64], str(f["text"])[:TEXT])
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "hello": _hello,
     "ready": lambda f: Ready(),
     "beat": _beat,
