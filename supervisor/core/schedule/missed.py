@@ -99,14 +99,11 @@ def _picked(
 
 def _reach(settings: TaskSettings, now: float, why: Why) -> tuple[float, int]:
     """How old a slot may be that runs now, and how many of them may run."""
-    window = {"none": 0.0}.get(settings.catch_up, settings.catch_up_window)
-    window = max(window, PUNCTUAL)
-    most = settings.catch_up_limit if settings.catch_up == "all" else 1
-    if why != "down" and settings.catch_up == "none":
-        window = settings.catch_up_window  # the runner was there; only its waking was late
+    caught_up = settings.catch_up != "none" or why != "down"
+    window = max(settings.catch_up_window if caught_up else 0.0, PUNCTUAL + settings.jitter)
     if settings.start_deadline is not None:
-        window = min(window, settings.start_deadline)
-    return now - window, max(1, most)
+        window = min(window, settings.start_deadline + settings.jitter)
+    return now - window, settings.catch_up_limit if settings.catch_up == "all" else 1
 
 
 def _closed(trigger: Trigger, after: float, until: float, why: str, off: Sequence[Span]) -> Iterator[Range]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
+from supervisor.core import durations
 from supervisor.core.schedule import wall
 from supervisor.core.spec import TaskSettings
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 class Trigger(ABC):
@@ -85,7 +84,7 @@ class Every(Trigger):
         return round((last - first) / self.period) + 1
 
     def describe(self) -> str:
-        return f"every {duration(self.period)}"
+        return f"every {durations.text(self.period)}"
 
     def _slot(self, k: int) -> float:
         return round(k * self.period, 3)
@@ -158,18 +157,3 @@ def trigger(settings: TaskSettings) -> Trigger:
     if settings.once is not None:
         return Once(wall.moment(settings.once, zone))
     raise ValueError("expected one of every, at, cron, once; found none")
-
-
-def duration(seconds: float) -> str:
-    """Return an exact duration as it stands in config.toml.
-
-    >>> [duration(s) for s in (30, 5400, 86400, 0.5, 90.25)]
-    ['30s', '1h30m', '1d', '500ms', '1m30s250ms']
-    """
-    whole, ms = divmod(round(seconds * 1000), 1000)
-    parts = []
-    for size, unit in _UNITS:
-        n, whole = divmod(whole, size)
-        if n:
-            parts.append(f"{n}{unit}")
-    return "".join(parts) + (f"{ms}ms" if ms or not parts else "")

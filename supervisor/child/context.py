@@ -1,0 +1,41 @@
+"""RUNS IN A CHILD: what the user's function gets as `ctx`: facts of this run or record, and two things to say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+
+class Context:
+    """The base for tasks and consumers. `log` writes into the child's log."""
+
+    def __init__(self, name: str, *, attempt: int, should_stop: Callable[[], bool], progress: Progress) -> None:
+        self.name = name
+        self.attempt = attempt  # 1 for the first
+        self.log = logging.getLogger(name)
+        self._should_stop = should_stop
+        self._progress = progress
+
+    def should_stop(self) -> bool:
+        """Whether the process is to end: a long loop asks this and returns early, its work in a good state."""
+        return self._should_stop()
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far it is (0 to 1); `supervisor status` shows it."""
+        self._progress(min(1.0, max(0.0, float(fraction))), str(text)[:100])
+
+
+Progress = Callable[[float, str], None]
+
+
+class TaskContext(Context):
+    """What a task gets: which slot it runs for, and how the last run went."""
+
+    def __init__(self, name: str, *, slot: float, kind: str, previous: Mapping[str, Any] | None, **rest: Any) -> None:
+        super().__init__(name, **rest)
+        self.slot = slot  # epoch seconds; with `name` it is a key for what must be done once
+        self.kind = kind  # schedule, start, manual, backfill
+        self.scheduled_for = datetime.fromtimestamp(slot, UTC)
+        self.previous = previous  # the record of the run before, as in `history --json`

@@ -1,0 +1,238 @@
+"""RUNS IN A CHILD: one task on its schedule, from the ledger's last word to the next slot, again and again.
+
+`settled` is the instant up to which every slot has its record. It only moves forward, save when the clock is set
+back; a slot that has a record never starts again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from supervisor.child.loader import LoadError, load
+from supervisor.child.resources import Resources
+from supervisor.child.runtime import Runtime
+from supervisor.child.schedule import clock
+from supervisor.child.schedule.attempt import Attempts
+from supervisor.child.schedule.ledger import Ledger, stamp
+from supervisor.child.schedule.run import Runs
+from supervisor.core import journal
+from supervisor.core.errors import Exit
+from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun
+from supervisor.core.schedule.missed import closed as all_closed
+from supervisor.core.schedule.slots import Trigger
+from supervisor.core.spec import TaskSettings
+from supervisor.core.wire.messages import Bye, Facts
+from supervisor.core.words import short
+
+LONGEST_WAIT = 30.0  # seconds: bounds what a clock that is set while we sleep can do
+SLACK = 30.0  # a sleep that lasts so much longer is stuck
+STEP = 1.0  # seconds between wall clock and monotonic clock that are no step of either
+
+
+def run(rt: Runtime) -> int:
+    """Run the task until the process is to leave. Raises LoadError before it is ready."""
+    return Runner(rt).run()
+
+
+class Runner:
+    def __init__(self, rt: Runtime) -> None:
+        assert isinstance(rt.spec.settings, TaskSettings)
+        self.rt, self.settings = rt, rt.spec.settings
+        self.settled = time.time()
+        self.recorded = self.settled  # the last slot that got a record: ranges go on from there
+        self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
+        closed_rows = self.ledger.close_open(rt.birth.previous)
+        self.scheduler = clock.Scheduler(time.time, lambda: self.settled, self._jitter)
+        self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
+        self.trigger = _build(self.scheduler, self.settings, self._due)
+        self.barrier = 0.0  # after the clock was set back: slots up to here have run
+        self.skew = time.time() - time.monotonic()
+        self.stepped = False
+        for row in closed_rows:
+            self.runs.report(row)
+
+    def run(self) -> int:
+        missed = self._begin()
+        self.rt.ready()
+        self._take(missed)
+        if self.settings.run_on_start and not self.rt.leaving:
+            self._extra("start", {})
+        while not self.rt.leaving and not self._spent():
+            self._look_at_the_clock()
+            self.scheduler.run_pending()
+            self._obey()
+            self._rest()
+        return self._end()
+
+    def _begin(self) -> Decision:
+        """Take up the ledger's last word; decide what was missed while no process was there."""
+        self.ledger.prune(keep=self.settings.history_keep, most=self.settings.history_max)
+        now, last, text = time.time(), self.ledger.settled(), self.trigger.describe()
+        if last is None or self.ledger.meta("trigger") != text:
+            last = max(now, last or 0.0)  # slots of another schedule are not owed
+            self.ledger.set_meta("since", min(now, last))
+            self.ledger.set_meta("trigger", text)
+        self.runs.last = self.ledger.last()
+        self.rt.facts(schedule=text, last_run=self.runs.brief(self.runs.last))
+        self.rt.post(Facts({"paused": None}))  # what the process before said
+        self.settled = self.recorded = last
+        if last > now + STEP:
+            self._set_back(now)
+        if self.settled >= now:
+            return Decision()
+        decision = due(self.trigger, self.settled, now, self.settings, "down", self._disabled())
+        self.settled = now
+        return decision
+
+    def _take(self, decision: Decision) -> None:
+        """Write and run what was decided, in the order of the slots, so that the ledger never runs ahead."""
+        items: list[Range | float] = [*decision.closed, *decision.run]
+        for each in sorted(items, key=_first):
+            if isinstance(each, Range):
+                self._close(each)
+            else:
+                self._run(each)
+        self._overrun()
+        self.scheduler.reschedule()
+
+    def _due(self) -> None:
+        """Called by the schedule: at least one slot lies in (settled, now]."""
+        now = time.time()
+        if self.runs.paused:
+            decision = Decision(closed=tuple(all_closed(self.trigger, self.settled, now, "skipped", "paused")))
+        else:
+            decision = due(self.trigger, self.settled, now, self.settings, "clock" if self.stepped else "late")
+        self.settled, self.stepped = now, False
+        self._take(decision)
+
+    def _overrun(self) -> None:
+        """Settle the slots that fell due while something ran; a queued one runs now, and may overrun again."""
+        while (now := time.time()) > self.settled:
+            decision = overrun(self.trigger, self.settled, now, self.settings.overlap)
+            self.settled = now
+            for each in decision.closed:
+                self._close(each)
+            for slot in decision.run:
+                self._run(slot)
+            if not decision.run:
+                return
+
+    def _run(self, slot: float) -> None:
+        self.runs.run(slot, "schedule")
+        self.recorded = slot
+
+    def _close(self, closed: Range) -> None:
+        adjacent = self.trigger.next_after(self.recorded) == closed.first
+        self.ledger.close(closed, self.recorded if adjacent else None)
+        self.recorded = closed.last
+        self.runs.closed(closed)
+
+    def _obey(self) -> None:
+        self.runs.collect()
+        while self.runs.wanted and not self.rt.leaving:
+            args = self.runs.wanted.popleft()
+            self._extra(str(args.get("kind", "manual")), args)
+            self.runs.collect()
+
+    def _extra(self, kind: str, args: Mapping[str, Any]) -> None:
+        """A run beside the schedule; slots that fall due meanwhile are overlapped by it as by any other."""
+        given = args.get("slot")
+        self.runs.run(float(given) if given else round(time.time(), 3), kind, args.get("id"))
+        self._overrun()
+        self.scheduler.reschedule()
+
+    def _look_at_the_clock(self) -> None:
+        step = time.time() - time.monotonic() - self.skew
+        self.skew += step
+        if step < -STEP:
+            self._set_back(time.time())
+        elif step > STEP:
+            self.stepped = True
+
+    def _set_back(self, now: float) -> None:
+        """What the ledger says of times to come is void, save what has run: that must not run again."""
+        self.barrier = max(self.settled, now)
+        self.ledger.forget_future(now)
+        self.settled = self.recorded = now
+        self.scheduler.reschedule()
+        text = f"the clock was set back by {short(self.barrier - now)}; slots that have run already do not run again"
+        self.rt.notice("warning", "clock", text)
+
+    def _rest(self) -> None:
+        """Sleep until the next slot, an order, or the end."""
+        idle = self.scheduler.idle_seconds
+        upcoming = self._upcoming()
+        waits = self.barrier > time.time() and upcoming != self.scheduler.next_slot
+        waiting = f"slots until {stamp(self.barrier)} have run: the clock was set back" if waits else None
+        self.rt.facts(next_slot=upcoming, waiting=waiting)
+        wait = LONGEST_WAIT if idle is None else min(idle, LONGEST_WAIT)
+        if wait > 0 and not self.rt.leaving and not self._spent():
+            self.rt.enter("idle", budget=wait + SLACK)
+            self.rt.wait(wait)
+
+    def _upcoming(self) -> float | None:
+        """The next slot that will run: those that have a record do not."""
+        slot = self.scheduler.next_slot
+        while slot is not None and slot <= self.barrier and self.ledger.has(slot):
+            slot = self.trigger.next_after(slot)
+        return slot
+
+    def _spent(self) -> bool:
+        return self.settings.max_runs is not None and self.runs.count >= self.settings.max_runs
+
+    def _end(self) -> int:
+        self.rt.enter("leaving", budget=self.rt.spec.policy.grace_period + SLACK)
+        self.runs.close()
+        self.ledger.shut()
+        if self._spent() and not self.rt.leaving:
+            self.rt.post(Bye(Exit.OK, f"recycle: max_runs ({self.settings.max_runs}) reached"))
+        return Exit.OK
+
+    def _attempts(self) -> Attempts:
+        args = self.settings.args
+        resources = Resources(self.settings.resources)
+        call = resources.bind(load(self.settings.run), ("ctx", *args), required=tuple(args))
+        return Attempts(
+            call,
+            resources,
+            timeout=self.settings.timeout,
+            root=self.rt.supervisor.project_dir,
+            wake_fd=self.rt.wake_fd,
+            on_wake=self._woken,
+        )
+
+    def _woken(self) -> None:
+        """While a coroutine runs: orders are looked at, runs that are asked for wait for the end of this one."""
+        self.rt.acknowledge()
+        self.runs.collect()
+
+    def _next_after(self, t: float) -> float | None:
+        return self.trigger.next_after(max(t, self.settled))
+
+    def _jitter(self) -> float:
+        return random.random() * self.settings.jitter
+
+    def _disabled(self) -> list[Span]:
+        """When the task was off, from the parent's journal."""
+        name = self.rt.spec.group
+        try:
+            with open(self.rt.paths.journal, encoding="utf-8", errors="replace") as file:
+                lines = [line for line in file if f'"{name}"' in line]
+        except OSError:
+            return []  # never toggled, or not readable: then it was down
+        return [Span(*period) for period in journal.disabled_periods(lines, name)]
+
+
+def _first(each: Range | float) -> float:
+    return each.first if isinstance(each, Range) else each
+
+
+def _build(scheduler: clock.Scheduler, settings: TaskSettings, function: Callable[[], None]) -> Trigger:
+    try:
+        clock.build(scheduler, settings, function)
+    except ValueError as e:
+        raise LoadError(str(e), permanent=True) from e
+    return scheduler.trigger
