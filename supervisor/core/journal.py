@@ -6,6 +6,7 @@ down from the last of them. Lines that cannot be understood are passed over.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from typing import Literal, get_args
 What = Literal["up", "alive", "down", "enabled", "disabled"]
 Period = tuple[float, float]  # epoch seconds, from and until; an open end is infinity
 MAX_BYTES = 1024 * 1024
-_WHATS: frozenset[str] = frozenset(get_args(What))
+_WHATS: dict[str, What] = {what: what for what in get_args(What)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ def from_line(line: str) -> Event | None:
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
     number = isinstance(time, int | float) and not isinstance(time, bool) and abs(time) < 1e15 and math.isfinite(time)
-    if not number or what not in _WHATS or not isinstance(name, str):
+    if not number or not isinstance(name, str) or not isinstance(what, str) or what not in _WHATS:
         return None
-    return Event(float(time), what, name)
+    return Event(float(time), _WHATS[what], name)
 
 
 def events(lines: Iterable[str]) -> list[Event]:
@@ -99,8 +100,8 @@ def compact(lines: Iterable[str], limit: int) -> list[str]:
 
 def _merge_alive(found: list[Event]) -> list[Event]:
     """Of several `alive` between two other events only the last tells something."""
-    following = [*found[1:], None]
-    return [event for event, after in zip(found, following, strict=True) if not _superseded(event, after)]
+    pairs = itertools.zip_longest(found, found[1:])
+    return [event for event, after in pairs if not _superseded(event, after)]
 
 
 def _superseded(event: Event, after: Event | None) -> bool:
