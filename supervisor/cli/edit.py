@@ -14,12 +14,12 @@ from supervisor.core.errors import Exit, NoSuchChild, NotRunning, SupervisorErro
 
 def save(place: Place, names: Sequence[str], *, enabled: bool) -> int:
     """Write `enabled` of each name; then have the running supervisor, if there is one, read the file."""
-    from supervisor.core.config import edit
+    from supervisor.core.config.edit import set_enabled
 
     _check(names, options.configured(place))
     text = _read(place.config)
     for name in names:
-        text = edit.set_enabled(text, name, enabled)
+        text = set_enabled(text, name, enabled)
     _replace(place.config, text)
     for name in names:
         terminal.say(f"{name}: {'enabled' if enabled else 'disabled'} in {place.short(place.config)}")

@@ -80,7 +80,7 @@ def _short(seconds: object) -> str:
 
 
 def _records(place: Place, name: str, limit: int) -> list[Run]:
-    from supervisor.child.schedule import ledger
+    from supervisor.child.schedule.ledger import records
 
     file = place.paths.ledger(name)
     if not os.path.exists(file):
@@ -88,7 +88,7 @@ def _records(place: Place, name: str, limit: int) -> list[Run]:
         if name not in known.get("tasks", ()):
             raise NoSuchChild(_unknown(name, known))
         return []
-    return [dict(found) for found in ledger.records(file, limit=limit)]
+    return [dict(found) for found in records(file, limit=limit)]
 
 
 def _unknown(name: str, known: Mapping[str, Sequence[str]]) -> str:

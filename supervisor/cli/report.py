@@ -14,10 +14,10 @@ Problem = Mapping[str, Any]
 
 
 def read(place: Place) -> Mapping[str, Any]:
-    """Return {"ok", "plan", "problems", "warnings"}."""
-    from supervisor.helper import read_config
+    """Return {"ok", "plan", "problems", "warnings", "notes"}."""
+    from supervisor.helper.read_config import read
 
-    return read_config.read(place.config, os.environ)
+    return read(place.config, os.environ)
 
 
 def problems(place: Place, found: Iterable[Problem | str] | None, *, warning: bool = False) -> int:

@@ -28,10 +28,11 @@ def colour(stream: IO[str] | None = None) -> bool:
 
 
 def columns() -> int | None:
-    """Return the width to fit into; None when stdout is no terminal: then nothing is cut."""
-    if _terminal(None) or os.environ.get("COLUMNS", "").isdigit():
-        return max(20, shutil.get_terminal_size((80, 24)).columns)
-    return None
+    """Return the width to fit into; None when stdout is no terminal: then nothing is cut.
+
+    COLUMNS counts on a terminal only: libraries (readline) export it into pipelines that nobody looks at.
+    """
+    return max(20, shutil.get_terminal_size((80, 24)).columns) if _terminal(None) else None
 
 
 def paint(text: str, style: str, *, coloured: bool) -> str:
