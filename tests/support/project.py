@@ -11,6 +11,24 @@ from pathlib import Path
 from support.supervisor_process import Supervisor
 
 MODULE = "mine"  # config.toml of a test says: run = "mine:tick"
+FAST = """
+[supervisor]
+grace_period = "2s"
+backoff = { base = "200ms", max = "1s", jitter = 0.0 }
+watch = false
+"""
+NOTE = """
+import os
+import signal
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def note(name, text=""):
+    with open(os.path.join(HERE, name), "a") as file:
+        file.write(f"{text}\\n")
+"""  # the head of a test's mine.py: its functions leave lines behind
 
 
 class Project:
