@@ -14,8 +14,9 @@ class Lane(IntEnum):
     MESSAGE = 1  # frames of a child, before its exit: its last words are read first
     EXIT = 2
     STRANGER = 3
-    HELPER = 4
-    CONTROL = 5
+    GUARD = 4
+    HELPER = 5
+    CONTROL = 6
 
 
 class Poller:

@@ -23,6 +23,7 @@ from supervisor.core.lifecycle.exits import ExitStatus
 from supervisor.core.wire import page as box
 from supervisor.core.wire.frames import Decoder
 
+SIGTERM, SIGCONT = signal.SIGTERM, signal.SIGCONT
 DUMP_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024  # a pipe's whole capacity: a flood is read a pipe at a time, one a turn
 _CONTEXT = multiprocess.get_context("fork")  # said aloud: the default may change with any release
@@ -41,6 +42,7 @@ class Process:
     dump: int = -1
     decoder: Decoder = field(default_factory=Decoder)
     signalled: set[int] = field(default_factory=set)  # what we sent it
+    silent: bool = False  # its end of the message pipe is closed
 
     def send(self, number: int) -> None:
         """Signal the process; none to one that is already dead."""
@@ -64,6 +66,7 @@ class Process:
             data = os.read(self.messages, READ_BYTES)
         except BlockingIOError:
             return []
+        self.silent = not data
         return self.decoder.feed(data)
 
     def write(self, frame: bytes) -> bool:

@@ -49,11 +49,14 @@ class Fleet:
             out += self._go_on_ending(now)
         return out
 
+    def due(self, now: float) -> list[str]:
+        """Return the children whose deadline has come."""
+        return [name for name, child in self.children.items() if (at := child.wakes_at()) is not None and at <= now]
+
     def tick(self, now: float) -> Actions:
         """Everything that is due. Call when `wakes_at` has come."""
-        due = [name for name, child in self.children.items() if (at := child.wakes_at()) is not None and at <= now]
         out: Actions = []
-        for name in due:
+        for name in self.due(now):
             out += self.step(name, ev.Tick(), now)
         return out + (self._go_on_ending(now) if self.shutdown else [])
 

@@ -1,0 +1,33 @@
+"""RUNS IN A HELPER: the functions that the parent asks for. Each imports what it needs only here, after the fork."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.core.spec import Plan, plan_from_json
+
+
+def read_config(file: str, old: Plan) -> dict[str, Any]:
+    """Read and check config.toml as it stands now; tell also what it would change."""
+    from supervisor.core.config.diff import diff
+    from supervisor.helper.read_config import read
+
+    found = read(file, dict(os.environ))
+    if found["ok"]:
+        changes = diff(old, plan_from_json(found["plan"]))
+        found["changes"] = [{"change": change.kind, "name": change.name, "what": change.what} for change in changes]
+    return found
+
+
+def evict(bootstrap: str, properties: Mapping[str, Any], group_id: str, member_id: str, within: float) -> str:
+    from supervisor.helper.evict import evict as remove
+
+    return remove(bootstrap, properties, group_id, member_id, within)
+
+
+def write_state(path: str, data: str) -> None:
+    from supervisor.helper.write_state import write
+
+    write(path, data.encode())

@@ -1,0 +1,143 @@
+"""RUNS IN THE PARENT: answers to the control socket. A fixed table of commands; none names code."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from supervisor import __version__
+from supervisor.core.lifecycle import events as ev
+from supervisor.core.lifecycle.events import How
+from supervisor.core.overrides import Override
+from supervisor.core.wire import control
+from supervisor.core.wire.control import Command, Refusal, no_such_child
+from supervisor.parent.clients import Peer
+from supervisor.parent.driver import Driver
+from supervisor.parent.known import Known
+from supervisor.parent.reloading import Reloading
+from supervisor.parent.runs import Runs
+from supervisor.parent.server import Respond
+from supervisor.parent.site import Site, moment
+from supervisor.parent.snapshot import child_status, detail, iso, supervisor_status
+
+Stop = Callable[[str, bool], None]
+
+
+class Api:
+    def __init__(self, site: Site, driver: Driver, runs: Runs, reloading: Reloading, stop: Stop) -> None:
+        self._site = site
+        self._driver = driver
+        self._runs = runs
+        self._reloading = reloading
+        self._stop = stop
+        self.extra_notes: list[Callable[[], str | None]] = []  # what else `status` has to say
+
+    def answer(self, command: Command, peer: Peer, respond: Respond) -> None:
+        name = getattr(command, "name", None)
+        if name is not None and not self._site.members(name):
+            respond.refuse(no_such_child(name, {spec.group for spec in self._site.fleet.specs.values()}))
+        elif self._site.fleet.shutdown and control.changes(command) and not isinstance(command, control.Stop):
+            respond.refuse(Refusal(503, "the supervisor is stopping"))
+        else:
+            self._carry_out(command, peer, respond)
+
+    def _carry_out(self, command: Command, peer: Peer, respond: Respond) -> None:
+        match command:
+            case control.Status():
+                respond.send(200, self.status())
+            case control.ChildDetail(name):
+                respond.send(200, self._detail(name))
+            case control.Restart(name, now):
+                self._restart(name, peer, now=now)
+                respond.send(200, {"restarting": self._site.members(name)})
+            case control.Enable(name, note, now):
+                respond.send(200, self._toggle(name, peer, enabled=True, seconds=None, note=note, now=now))
+            case control.Disable(name, seconds, note, now):
+                respond.send(200, self._toggle(name, peer, enabled=False, seconds=seconds, note=note, now=now))
+            case control.Run(name, slot, wait):
+                self._runs.start(self._site.members(name)[0], slot, respond, wait=wait)
+            case control.Reload(dry_run):
+                self._reloading.request(dry_run=dry_run, reply=lambda body: _reloaded(respond, body))
+            case control.Stop(now):
+                respond.send(202, {"stopping": True})
+                self._stop(f"stop asked for by {_who(peer)}", now)
+
+    def status(self) -> dict[str, Any]:
+        """Everything, after a look at every child: no answer is older than the question."""
+        site, at = self._site, moment()
+        self._driver.look_at_all(at.mono)
+        supervisor = site.plan.supervisor
+        fields = {
+            "state": "stopping" if site.fleet.shutdown else "running",
+            "pid": os.getpid(),
+            "version": __version__,
+            "since": iso(site.started.wall),
+            "uptime": at.mono - site.started.mono,
+            "run_id": site.run_id,
+            "state_dir": site.paths.root,
+            "config": {
+                "file": supervisor.config_file,
+                "digest": site.plan.digest,
+                "loaded": iso(site.loaded),
+                "problems": site.problems or None,
+            },
+            "stalls": site.stalls,
+            "loop_gap": site.longest_stall,
+        }
+        more = [note for ask in self.extra_notes if (note := ask())]
+        return supervisor_status(fields, [*site.notes, *more], [self._child(name) for name in site.fleet.children])
+
+    def _child(self, name: str) -> dict[str, Any]:
+        site = self._site
+        child, spec = site.fleet.children[name], site.fleet.specs[name]
+        override = site.toggles.current.get(spec.group)
+        known = self._driver.known.get(name) or Known()
+        return child_status(child, spec, known, override, moment(), enabled=site.enabled(spec))
+
+    def _detail(self, name: str) -> dict[str, Any]:
+        self._driver.look_at_all(time.monotonic())
+        members = []
+        for member in self._site.members(name):
+            child, known = self._site.fleet.children[member], self._driver.known.get(member) or Known()
+            members.append(self._child(member) | detail(child, known, moment()))
+        return members[0] if len(members) == 1 else {"name": name, "members": members}
+
+    def _restart(self, name: str, peer: Peer, *, now: bool) -> None:
+        how = How.STOP if now else How.DRAIN
+        for member in self._site.members(name):
+            at = time.monotonic()
+            self._driver.feed(member, ev.Restart(how, f"restart asked for by {_who(peer)}"), at)
+
+    def _toggle(
+        self, name: str, peer: Peer, *, enabled: bool, seconds: float | None, note: str, now: bool
+    ) -> dict[str, Any]:
+        site, at = self._site, moment()
+        group = site.fleet.specs[site.members(name)[0]].group
+        until = None if seconds is None else at.wall + seconds
+        configured = site.configured().get(group, True)
+        override = Override(
+            enabled=enabled, who=_who(peer), since=at.wall, until=until, note=note, config_enabled=configured
+        )
+        site.toggles.set(group, override)
+        site.journal.toggle(group, enabled=enabled, now=at.wall)
+        why = f"{'enabled' if enabled else 'disabled'} by {_who(peer)}" + (f": {note}" if note else "")
+        how = How.STOP if now else How.DRAIN
+        for member in site.members(group):
+            self._driver.act(site.fleet.want(member, up=enabled, how=how, why=why, now=at.mono), at.mono)
+        return {"name": group, "enabled": enabled, "until": None if until is None else iso(until)}
+
+
+def _reloaded(respond: Respond, body: dict[str, Any]) -> None:
+    respond.send(200, body)
+
+
+def _who(peer: Peer) -> str:
+    """From the file alone: a directory server that is down must not block us."""
+    try:
+        with open("/etc/passwd", encoding="utf-8", errors="replace") as users:
+            names = {line.split(":")[2]: line.split(":")[0] for line in users if line.count(":") >= 6}
+    except OSError:
+        names = {}
+    return names.get(str(peer.uid), f"uid {peer.uid}")

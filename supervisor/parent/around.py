@@ -1,0 +1,105 @@
+"""RUNS IN THE PARENT: what the driver asks of the supervisor: a fork with everything it carries, an eviction, words."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from supervisor.child.birth import Birth
+from supervisor.child.main import main as child_main
+from supervisor.core.lifecycle import events as ev
+from supervisor.core.lifecycle.events import State
+from supervisor.core.lifecycle.exits import Cause
+from supervisor.core.spec import ConsumerSettings
+from supervisor.core.wire.messages import Run
+from supervisor.helper import calls
+from supervisor.parent import crashes
+from supervisor.parent.driver import Driver
+from supervisor.parent.helpers import Outcome
+from supervisor.parent.known import Known
+from supervisor.parent.process import Ends, Process, fork
+from supervisor.parent.runs import Runs
+from supervisor.parent.site import Site
+from supervisor.parent.telling import tell
+
+EVICT_WITHIN = 2.0  # seconds; the fleet itself waits a little longer, so that an answer in time is heard
+
+
+class Around:
+    """`driver` and `runs` are set once, when they exist: each needs the other."""
+
+    driver: Driver
+    runs: Runs
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._forked_at: dict[str, float] = {}
+
+    def fork(self, name: str) -> Process:
+        site, child = self._site, self._site.fleet.children[name]
+        spec, known = site.fleet.specs[name], self.driver.known.get(name)
+        parent_pid = os.getpid()
+
+        def start(ends: Ends) -> None:
+            child_main(
+                Birth(
+                    spec=spec,
+                    supervisor=replace(site.plan.supervisor, state_dir=site.paths.root),
+                    generation=child.generation,
+                    previous=known.last_exit if known else None,
+                    parent_pid=parent_pid,
+                    messages=ends.messages,
+                    orders=ends.orders,
+                    page=ends.page,
+                    dump=ends.dump,
+                    console=site.console,
+                    nofile=site.nofile,
+                    extra={"manual": name in site.manual},
+                )
+            )
+
+        process = fork(name, start)
+        self._forked_at[name] = time.monotonic()
+        site.say("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
+        return process
+
+    def evict(self, name: str, member: str) -> None:
+        settings = self._site.fleet.specs[name].settings
+        now = time.monotonic()
+        if not isinstance(settings, ConsumerSettings) or settings.bootstrap_servers == "embedded":
+            self.driver.feed(name, ev.Prepared(""), now)  # the demo broker's session timeout is short
+            return
+
+        def done(outcome: Outcome) -> None:
+            said = outcome.error or str(outcome.value)
+            self.driver.feed(name, ev.Prepared(f"dead member {member}: {said}"), time.monotonic())
+
+        where = settings.bootstrap_servers, dict(settings.properties), settings.group_id
+        arguments = (*where, member, EVICT_WITHIN)
+        self._site.helpers.start(f"evict {name}", calls.evict, *arguments, within=EVICT_WITHIN, now=now, done=done)
+
+    def changed(self, name: str, change: ev.Changed) -> None:
+        child, now = self._site.fleet.children[name], time.monotonic()
+        lived = now - self._forked_at[name] if change.new is State.BACKOFF and name in self._forked_at else None
+        if told := tell(change, child, now, lived):
+            fields = {"from_": change.old.value, "to": change.new.value, "reason": change.reason or None}
+            self._site.say(change.level, told.text, child=name, event=told.event, pid=child.pid, **fields)
+        if change.new is State.RUNNING:
+            self.runs.ready(name)
+
+    def said(self, name: str, level: str, code: str, text: str) -> None:
+        self._site.say(level, text, child=name, event=code or None)
+
+    def run_ended(self, name: str, run: Run) -> None:
+        self.driver.known[name].facts["last_run"] = dict(run.result)
+        self.runs.ended(name, run.result)
+
+    def ended(self, name: str, process: Process, known: Known) -> None:
+        self.runs.process_ended(name)
+        last = known.last_exit
+        if last and last.cause != Cause.PLANNED:
+            crashes.keep(self._site.paths.crashes, name, process.pid, last, known.stacks)
+
+    def escalate(self, reason: str) -> None:
+        self._site.escalation = self._site.escalation or reason

@@ -1,0 +1,263 @@
+"""RUNS IN THE PARENT: between the fleet, which decides, and the processes, which are.
+
+Events of the kernel and of children go to the fleet; the actions it returns are carried out here. Nothing is
+decided here, and nothing here blocks. Forks come last in a turn, when all exits of the turn are reaped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+from supervisor.core.lifecycle import events as ev
+from supervisor.core.lifecycle.events import Action
+from supervisor.core.lifecycle.exits import ExitStatus, LastExit
+from supervisor.core.lifecycle.fleet import Actions, Fleet
+from supervisor.core.wire import frames
+from supervisor.core.wire.messages import (
+    DUMP_SIGNAL,
+    Beat,
+    Bye,
+    Facts,
+    Hello,
+    Notice,
+    Order,
+    Ready,
+    Run,
+    from_frame,
+    order_to_frame,
+)
+from supervisor.parent.known import Known
+from supervisor.parent.oom import OomCounter
+from supervisor.parent.poller import Lane, Poller
+from supervisor.parent.process import SIGCONT, SIGTERM, Process
+from supervisor.parent.strangers import Strangers
+
+FORKS_A_TURN = 16  # about 50 ms; then signals, messages and clients have their turn again
+MAX_BAD_FRAMES = 100
+READS_AT_EXIT = 16  # a pipe holds 64 KiB; more than that comes only from what still holds its other end
+
+
+class Surroundings(Protocol):
+    """What the driver asks of the supervisor around it."""
+
+    def fork(self, name: str) -> Process: ...
+    def evict(self, name: str, member: str) -> None: ...
+    def changed(self, name: str, change: ev.Changed) -> None: ...
+    def said(self, name: str, level: str, code: str, text: str) -> None: ...
+    def run_ended(self, name: str, run: Run) -> None: ...
+    def ended(self, name: str, process: Process, known: Known) -> None: ...
+    def escalate(self, reason: str) -> None: ...
+
+
+class Driver:
+    def __init__(self, fleet: Fleet, poller: Poller, around: Surroundings, strangers: Strangers) -> None:
+        self.fleet = fleet
+        self.processes: dict[str, Process] = {}
+        self.known: dict[str, Known] = {}
+        self.listened: set[str] = set()  # whose messages wake the loop: until READY, and while a run is waited for
+        self._poller = poller
+        self._around = around
+        self._strangers = strangers
+        self._name_of: dict[int, str] = {}  # message pipe or pidfd -> child
+        self._to_fork: deque[str] = deque()
+        self._oom = OomCounter()
+
+    # Actions out.
+
+    def act(self, actions: Actions, now: float) -> None:
+        for name, action in actions:
+            self._one(name, action, now)
+
+    def _one(self, name: str, action: Action, now: float) -> None:
+        process = self.processes.get(name)
+        match action:
+            case ev.Spawn():
+                self._to_fork.append(name)
+            case ev.Drain() if process:
+                if not self.order(name, Order("drain", {})):
+                    process.send(SIGTERM)
+            case ev.Terminate() if process:
+                process.send(SIGTERM)
+                process.send(SIGCONT)  # a stopped process gets the first only after the second
+            case ev.Kill() if process:
+                process.kill()
+            case ev.Dump() if process:
+                process.send(DUMP_SIGNAL)
+            case ev.Prepare(member):
+                self._around.evict(name, member)
+            case ev.Changed():
+                self._around.changed(name, action)
+            case ev.Said(text, level, code):
+                self._around.said(name, level, code, text)
+            case ev.Escalate(reason):
+                self._around.escalate(reason)
+
+    def feed(self, name: str, event: ev.Event, now: float) -> None:
+        self.act(self.fleet.step(name, event, now), now)
+
+    def tick(self, now: float) -> None:
+        """Judge what is due, but only after a look: what a child said in time counts, also when we come late."""
+        for name in self.fleet.due(now):
+            if name in self.processes:
+                self.look(name, now)
+        self.act(self.fleet.tick(now), now)
+
+    def order(self, name: str, order: Order) -> bool:
+        process = self.processes.get(name)
+        return process is not None and process.write(frames.encode(order_to_frame(order)))
+
+    # Forks.
+
+    @property
+    def forks_pending(self) -> bool:
+        return bool(self._to_fork)
+
+    def fork_pending(self, now: float) -> None:
+        for _ in range(min(FORKS_A_TURN, len(self._to_fork))):
+            name = self._to_fork.popleft()
+            child = self.fleet.children.get(name)
+            if child and child.to_be_forked:
+                self._fork(name, now)
+
+    def _fork(self, name: str, now: float) -> None:
+        try:
+            process = self._around.fork(name)
+        except (OSError, RuntimeError) as error:  # EAGAIN, ENOMEM, EMFILE; a library's thread in the parent
+            self.feed(name, ev.SpawnFailed(f"could not be forked: {error}"), now)
+            return
+        self.processes[name] = process
+        self.known.setdefault(name, Known()).born()
+        for fd, lane in ((process.messages, Lane.MESSAGE), (process.pidfd, Lane.EXIT)):
+            self._name_of[fd] = name
+            self._poller.register(fd, lane)
+        self.listened.add(name)
+        self.feed(name, ev.Spawned(process.pid), now)
+
+    # Messages in.
+
+    def on_message(self, fd: int, now: float) -> None:
+        if name := self._name_of.get(fd):
+            self._read(name, now)
+
+    def look(self, name: str, now: float) -> None:
+        """Drain the child's pipe and read its page."""
+        self._read(name, now)
+        process, known = self.processes.get(name), self.known[name]
+        if process:
+            known.doing = process.doing() or known.doing
+            rss = known.beat.rss if known.beat else 0
+            self.feed(name, ev.Pulse(known.beat_at, known.doing, rss), now)
+
+    def look_at_all(self, now: float) -> None:
+        for name in list(self.processes):
+            self.look(name, now)
+
+    def listen(self, name: str, on: bool) -> None:
+        """Let the child's messages wake the loop, or leave them to the look of every second."""
+        process = self.processes.get(name)
+        if process and not process.silent and on != (name in self.listened):
+            if on:
+                self._poller.register(process.messages, Lane.MESSAGE)
+            else:
+                self._poller.unregister(process.messages)
+        (self.listened.add if on else self.listened.discard)(name)
+
+    def _read(self, name: str, now: float) -> bool:
+        """Take what has come; True when there was something."""
+        process = self.processes[name]
+        if process.silent:
+            return False
+        found = process.read()
+        if process.silent:
+            self._poller.unregister(process.messages)  # its end is closed: it would be readable for ever
+        for frame in found:
+            self._hear(name, frame, now)
+        if process.decoder.bad > MAX_BAD_FRAMES or process.decoder.broken:
+            self.feed(name, ev.Broken("sent what are no messages"), now)
+        return bool(found)
+
+    def _hear(self, name: str, frame: dict[str, object], now: float) -> None:
+        known = self.known[name]
+        match from_frame(frame):
+            case Beat() as beat:
+                known.beat, known.beat_at = beat, now
+            case Facts(facts):
+                known.learn(facts)
+            case Run() as run:
+                self._around.run_ended(name, run)
+            case Notice(level, code, text):
+                self._around.said(name, level, code, text)
+            case Hello(generation) if generation == self.fleet.children[name].generation:
+                known.beat_at = now
+                self.feed(name, ev.Greeted(), now)
+            case Ready():
+                self.feed(name, ev.BecameReady(), now)
+                self.listen(name, on=False)
+            case Bye(_, reason):
+                known.bye = reason
+            case _:
+                self.processes[name].decoder.bad += 1
+
+    # Exits in.
+
+    def on_exits(self, pidfds: Iterable[int], now: float) -> None:
+        """All exits of one turn together: what they left behind may be anybody's of them."""
+        ended = [(name, self._reap(name, now)) for name in map(self._name_of.get, pidfds) if name]
+        if not ended:
+            return
+        leftovers = self._strangers.find([name for name, _ in ended])
+        for name, status in ended:
+            self._bury(name, status, leftovers=leftovers and bool(self._strangers.of(name)), now=now)
+
+    def on_stranger(self, pidfd: int, now: float) -> None:
+        for name in self._strangers.gone(pidfd):
+            self.feed(name, ev.Cleared(), now)
+
+    def _reap(self, name: str, now: float) -> ExitStatus:
+        for _ in range(READS_AT_EXIT):
+            if not self._read(name, now):
+                break
+        process, known = self.processes[name], self.known[name]
+        known.doing = process.doing() or known.doing
+        known.stacks = process.stacks()
+        status = process.reap()
+        killed_by_another = status.signal == 9 and 9 not in process.signalled
+        oom = killed_by_another and self._oom.grew()
+        return ExitStatus(status.code, status.signal, oom, known.bye, status.member)
+
+    def _bury(self, name: str, status: ExitStatus, *, leftovers: bool, now: float) -> None:
+        process = self.processes.pop(name)
+        for fd in (process.messages, process.pidfd):
+            self._name_of.pop(fd, None)
+            self._poller.unregister(fd)
+        self.listened.discard(name)
+        self.feed(name, ev.Exited(status, leftovers), now)
+        self._remember(name, status)
+        self._around.ended(name, process, self.known[name])
+        process.close()
+
+    def _remember(self, name: str, status: ExitStatus) -> None:
+        child, known = self.fleet.children.get(name), self.known[name]
+        if child is None or child.last is None:
+            return
+        cause, reason = child.last
+        doing = known.doing
+        known.last_exit = LastExit(
+            cause=cause.value,
+            reason=reason,
+            phase=doing.phase if doing else "",
+            subject=doing.subject if doing else "",
+            partition=doing.partition if doing else -1,
+            offset=doing.offset if doing else -1,
+            code=status.code,
+            signal=status.signal,
+            at=time.time(),
+        )
+
+    def kill_all(self) -> None:
+        """A bug of ours: nothing may live on."""
+        for process in self.processes.values():
+            process.kill()

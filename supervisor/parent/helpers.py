@@ -1,0 +1,131 @@
+"""RUNS IN THE PARENT: starts helpers and hears their results: whatever may block, run users' code or need a library.
+
+A helper is one function call in a forked process; its result comes back as JSON over a pipe. It has a deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervisor.helper.run import MAX_RESULT, run
+from supervisor.parent.poller import Lane, Poller
+from supervisor.parent.process import Process, fork_bare
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`value` is what the function returned; otherwise `error` says why there is none."""
+
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Helper:
+    name: str
+    process: Process
+    result: int
+    until: float
+    within: float
+    done: Callable[[Outcome], None]
+    data: bytearray = field(default_factory=bytearray)
+    late: bool = False
+
+
+class Helpers:
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._by_fd: dict[int, _Helper] = {}  # both of its descriptors: the result's and the pidfd
+
+    def start(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        within: float,
+        now: float,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Call `function(*args)` in a process of its own; `done` is called once, in a later turn or at once."""
+        read, write = os.pipe2(os.O_CLOEXEC)
+        try:
+            process = fork_bare(name, run, os.getpid(), write, name, function, args)
+        except (OSError, RuntimeError) as error:
+            os.close(read)
+            done(Outcome(error=f"{name} could not be started: {error}"))
+            return
+        finally:
+            os.close(write)
+        os.set_blocking(read, False)
+        helper = _Helper(name, process, read, now + within, within, done)
+        for fd in (read, process.pidfd):
+            self._by_fd[fd] = helper
+            self._poller.register(fd, Lane.HELPER)
+
+    def pids(self) -> set[int]:
+        return {helper.process.pid for helper in self._by_fd.values()}
+
+    def on_event(self, fd: int) -> None:
+        helper = self._by_fd.get(fd)
+        if helper is None:
+            return
+        if fd == helper.process.pidfd:
+            self._finish(helper)
+        elif self._read(helper) == b"":
+            self._forget(fd)
+
+    def deadline(self) -> float | None:
+        return min((helper.until for helper in self._by_fd.values() if not helper.late), default=None)
+
+    def expire(self, now: float) -> None:
+        for helper in set(self._by_fd.values()):
+            if now >= helper.until and not helper.late:
+                helper.late = True
+                helper.process.kill()
+
+    def kill_all(self) -> None:
+        """At the end: nobody needs their results any more."""
+        for helper in set(self._by_fd.values()):
+            helper.process.kill()
+            self._finish(helper, tell=False)
+
+    def _read(self, helper: _Helper) -> bytes | None:
+        """Take what has come: None is nothing at the moment, b"" the end."""
+        try:
+            piece = os.read(helper.result, 1 << 20)
+        except BlockingIOError:
+            return None
+        helper.data += piece
+        if len(helper.data) > MAX_RESULT:
+            helper.process.kill()
+            return b""
+        return piece
+
+    def _finish(self, helper: _Helper, *, tell: bool = True) -> None:
+        while self._read(helper):
+            pass
+        for fd in (helper.result, helper.process.pidfd):
+            self._forget(fd)
+        helper.process.reap()
+        helper.process.close()
+        os.close(helper.result)
+        if tell:
+            helper.done(_outcome(helper))
+
+    def _forget(self, fd: int) -> None:
+        if self._by_fd.pop(fd, None):
+            self._poller.unregister(fd)
+
+
+def _outcome(helper: _Helper) -> Outcome:
+    if helper.late:
+        return Outcome(error=f"{helper.name} took longer than {helper.within:g} s")
+    try:
+        answer = json.loads(helper.data)
+    except ValueError:
+        return Outcome(error=f"{helper.name} died without a result")
+    return Outcome(error=answer["error"]) if "error" in answer else Outcome(value=answer.get("ok"))

@@ -1,0 +1,207 @@
+"""RUNS IN THE PARENT: from the exec by `supervisor start` to the exit code.
+
+The plan comes validated, as JSON in a memfd whose number the environment tells; the run-id is in the
+environment of this very exec, so that every descendant bears it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Collection
+
+import setproctitle
+
+from supervisor import __version__
+from supervisor.core.errors import Exit, SupervisorError
+from supervisor.core.lifecycle.fleet import Fleet
+from supervisor.core.paths import Paths
+from supervisor.core.spec import Plan, plan_from_json
+from supervisor.forked import adopt_orphans
+from supervisor.helper.guard import RUN_ID, bears, sweep
+from supervisor.parent import lock as locking
+from supervisor.parent import state_folder
+from supervisor.parent.api import Api
+from supervisor.parent.around import Around
+from supervisor.parent.driver import Driver
+from supervisor.parent.guarding import Guarding
+from supervisor.parent.helpers import Helpers
+from supervisor.parent.journal import Journal
+from supervisor.parent.listener import Listener
+from supervisor.parent.output import Output
+from supervisor.parent.overrides import Toggles
+from supervisor.parent.poller import Lane, Poller
+from supervisor.parent.preload import PreloadError, preload
+from supervisor.parent.process import raise_nofile
+from supervisor.parent.reloading import Reloading
+from supervisor.parent.runs import Runs
+from supervisor.parent.server import Server
+from supervisor.parent.signals import Signals
+from supervisor.parent.site import Site, moment
+from supervisor.parent.snapshot import iso
+from supervisor.parent.strangers import Strangers
+from supervisor.parent.supervisor import Supervisor, notes_of
+
+PLAN_FD = "FORKWARDEN_PLAN_FD"
+
+
+def main() -> int:
+    """Return the exit code of the supervisor."""
+    _open_standard_streams()
+    try:
+        plan = _take_plan()
+        return _supervise(plan, os.environ[RUN_ID])
+    except PreloadError as error:
+        return _complain(error, Exit.USAGE)
+    except SupervisorError as error:
+        return _complain(error, error.exit)
+
+
+def _open_standard_streams() -> None:
+    """Started with 0, 1 or 2 closed, the next descriptor would take that number, and be written to."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
+def _take_plan() -> Plan:
+    if PLAN_FD not in os.environ or RUN_ID not in os.environ:
+        raise SupervisorError("this is the inside of the supervisor; start it by: supervisor start")
+    with open(int(os.environ.pop(PLAN_FD)), "rb") as memory:
+        memory.seek(0)
+        return plan_from_json(json.load(memory))
+
+
+def _complain(error: SupervisorError, code: int) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return code
+
+
+def _supervise(plan: Plan, run_id: str) -> int:
+    started = moment()
+    folder = state_folder.prepare(plan.supervisor.state_dir, os.environ, os.geteuid())
+    lock = locking.acquire(folder.paths.lock, run_id, pid=os.getpid(), since=iso(started.wall))
+    for earlier in lock.unswept:
+        sweep(earlier)
+    lock.swept()
+    adopt_orphans()
+    setproctitle.setproctitle(f"forkwarden: supervisor {plan.supervisor.config_file}")
+    nofile = raise_nofile()
+    notes = [*folder.notes, *preload(plan)]
+    return _build_and_run(plan, folder.paths, run_id, lock, nofile, notes)
+
+
+def _build_and_run(
+    plan: Plan, paths: Paths, run_id: str, lock: locking.Lock, nofile: tuple[int, int], notes: list[str]
+) -> int:
+    site = _site(plan, paths, run_id, nofile, notes)
+    signals = Signals()
+    signals.install()
+    site.poller.register(signals.fd, Lane.SIGNAL)
+    guarding = Guarding(site.poller, run_id, site.say)
+    around = Around(site)
+
+    def ours() -> Collection[int]:
+        return {process.pid for process in driver.processes.values()} | site.helpers.pids() | guarding.pids()
+
+    strangers = Strangers(site.poller, ours, lambda pid: bears(pid, f"{RUN_ID}={run_id}".encode()))
+    driver = Driver(site.fleet, site.poller, around, strangers)
+    around.driver, around.runs = driver, Runs(site, driver)
+    reloading = Reloading(site, driver)
+    end = _Stop()
+    api = Api(site, driver, around.runs, reloading, end)
+    uids = frozenset(plan.supervisor.control_uids)
+    server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
+    lock.announce(paths.socket)
+    api.extra_notes = notes_of(site, server, lock)
+    supervisor = Supervisor(site, driver, signals, strangers, guarding, server, reloading, lock)
+    end.supervisor = supervisor
+    return _run(supervisor)
+
+
+class _Stop:
+    """What a client's stop calls: the supervisor, once it exists."""
+
+    supervisor: Supervisor
+
+    def __call__(self, why: str, now: bool) -> None:
+        self.supervisor.stop(why, kill=now)
+
+
+def _run(supervisor: Supervisor) -> int:
+    """Supervise; whatever goes wrong in here, nothing lives on."""
+    site = supervisor.site
+    site.journal.up(time.time())
+    _greet(site)
+    try:
+        code = supervisor.run()
+    except BaseException:
+        code = Exit.BUG
+        site.say("error", "a bug of ours ended the supervisor", traceback=traceback.format_exc())
+        supervisor.driver.kill_all()
+    site.helpers.kill_all()
+    if document := site.toggles.take(float("inf")):
+        _save(site.toggles.path, document)
+    supervisor.server.close()
+    site.journal.down(time.time())
+    supervisor.guarding.dismiss()
+    return code
+
+
+def _save(path: str, document: bytes) -> None:
+    from supervisor.helper.write_state import write
+
+    write(path, document)
+
+
+def _greet(site: Site) -> None:
+    children = site.plan.children
+    tasks, consumers = (sum(child.kind == kind for child in children) for kind in ("task", "consumer"))
+    off = sum(not site.enabled(child) for child in children)
+    file = os.path.relpath(site.plan.supervisor.config_file)
+    what = f"{consumers} consumer(s), {tasks} task(s)" + (f", {off} disabled" if off else "")
+    site.say("info", f"forkwarden {__version__}, {file}: {what}; pid {os.getpid()}, socket {site.paths.socket}")
+    for note in site.notes:
+        site.say("warning", note)
+
+
+def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes: list[str]) -> Site:
+    poller, stamp = Poller(), iso(time.time()).replace(":", "")
+    console = os.dup(2)
+    toggles, journal = Toggles(paths.overrides, stamp=stamp), Journal(paths.journal, stamp=stamp)
+    return Site(
+        plan=plan,
+        paths=paths,
+        run_id=run_id,
+        console=console,
+        nofile=nofile,
+        output=_output(plan, paths, console),
+        poller=poller,
+        helpers=Helpers(poller),
+        toggles=toggles,
+        journal=journal,
+        fleet=Fleet(random.Random().random),
+        started=moment(),
+        notes=[*notes, *toggles.notes, *journal.notes],
+        loaded=time.time(),
+    )
+
+
+def _output(plan: Plan, paths: Paths, console: int) -> Output:
+    settings = plan.supervisor
+    terminal = os.isatty(console)
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not terminal)
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return Output(
+        console,
+        paths.log("supervisor"),
+        style="json" if as_json else "console",
+        level=settings.log_level,
+        colour=terminal and not plain,
+        max_bytes=settings.log_max_bytes,
+        keep=settings.log_keep,
+    )

@@ -1,0 +1,105 @@
+"""RUNS IN THE PARENT: all children at one moment, as `status` answers. Asks nobody: it is told while children hang."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from supervisor.core.lifecycle.child import Child
+from supervisor.core.lifecycle.events import State
+from supervisor.core.overrides import Override, public
+from supervisor.core.spec import ChildSpec
+from supervisor.parent.known import Known
+
+_OWN = ("next_slot", "last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The two clocks, read once: durations by the one, instants by the other."""
+
+    mono: float
+    wall: float
+
+    def instant(self, mono: float | None) -> str | None:
+        return None if mono is None else iso(self.wall + mono - self.mono)
+
+
+def iso(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def child_status(
+    child: Child, spec: ChildSpec, known: Known, override: Override | None, at: Moment, *, enabled: bool
+) -> dict[str, Any]:
+    shown = {
+        "name": child.name,
+        "group": spec.group,
+        "kind": spec.kind,
+        "state": child.state.value,
+        "enabled": enabled,
+        "wanted": child.wanted,
+        "ready": child.state is State.RUNNING,
+        "override": public(override) if override else None,
+        "pid": child.pid,
+        "since": at.instant(child.since) if child.generation or child.wanted else None,
+        "uptime": at.mono - child.ready_at if child.ready_at is not None and child.alive else None,
+        "restarts": child.failures.in_row,
+        "same_error": child.failures.same,
+        "starts": known.starts,
+        "heartbeat_age": at.mono - known.beat_at if known.beat_at is not None and child.alive else None,
+        "reason": child.reason or None,
+        "next_try": at.instant(child.deadline) if child.state is State.BACKOFF else None,
+        "waiting": known.facts.get("waiting") if child.state is State.RUNNING else None,
+        "where": spec.where,
+        "last_exit": _last_exit(known),
+    }
+    return shown | _doing(child, known, at) | {key: known.facts[key] for key in _OWN if key in known.facts}
+
+
+def _doing(child: Child, known: Known, at: Moment) -> dict[str, Any]:
+    alive, doing, beat = child.alive, known.doing, known.beat
+    return {
+        "phase": doing.phase if alive and doing else None,
+        "phase_age": max(0.0, at.mono - doing.since) if alive and doing else None,
+        "subject": doing.subject if alive and doing else None,
+        "rss": beat.rss if alive and beat else None,
+        "cpu": beat.cpu if alive and beat else None,
+        "dropped_frames": beat.dropped if alive and beat else 0,
+    }
+
+
+def _last_exit(known: Known) -> dict[str, Any] | None:
+    if known.last_exit is None:
+        return None
+    shown = asdict(known.last_exit)
+    shown["time"] = iso(shown.pop("at"))
+    return shown
+
+
+def detail(child: Child, known: Known, at: Moment) -> dict[str, Any]:
+    """What `explain` shows beyond the status: the memory of failures and the stacks of the last fault."""
+    failures, policy = child.failures, child.policy
+    return {
+        "failures": {
+            "in_row": failures.in_row,
+            "total": failures.total,
+            "same_error": failures.same,
+            "first": at.instant(failures.first_at) if failures.in_row else None,
+            "crash_loop": failures.looping,
+            "window": policy.crash_loop_window,
+            "limit": policy.crash_loop_count,
+            "on_crash_loop": policy.on_crash_loop,
+        },
+        "stacks": known.stacks[-16384:] or None,
+        "facts": dict(known.facts),
+        "heartbeat_timeout": policy.heartbeat_timeout,
+        "grace_period": policy.grace_period,
+    }
+
+
+def supervisor_status(fields: Mapping[str, Any], notes: list[str], children: list[dict[str, Any]]) -> dict[str, Any]:
+    demo = any(child.get("demo") for child in children)
+    return {"supervisor": {**fields, "demo": demo, "notes": notes}, "children": children}

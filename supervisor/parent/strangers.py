@@ -1,0 +1,99 @@
+"""RUNS IN THE PARENT: processes that came to us without being ours: what a dead child left behind.
+
+The parent is a subreaper, as every child is for its own descendants; so a child's daemons come to us exactly
+when the child dies. They are killed and reaped before a new copy of the child starts. As PID 1 of a container
+we also inherit strangers of others: those are only reaped.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Collection
+
+from supervisor.parent.poller import Lane, Poller
+
+
+class Strangers:
+    """`ours` tells the pids of children, helpers and guard; `bears_run_id` tells descendants from others' orphans."""
+
+    def __init__(
+        self, poller: Poller, ours: Callable[[], Collection[int]], bears_run_id: Callable[[int], bool]
+    ) -> None:
+        self._poller = poller
+        self._ours = ours
+        self._bears_run_id = bears_run_id
+        self._left_by: dict[int, tuple[int, frozenset[str]]] = {}  # pidfd -> pid, the children that may have left it
+
+    def __bool__(self) -> bool:
+        return bool(self._left_by)
+
+    def of(self, name: str) -> list[int]:
+        """Return the pids of what `name` left behind and what still lives of it."""
+        return [pid for pid, names in self._left_by.values() if name in names]
+
+    def find(self, names: Collection[str]) -> bool:
+        """Children `names` were just reaped: kill what they left. True when anything is left to wait for."""
+        self.reap_dead()
+        known = {pid for pid, _ in self._left_by.values()} | set(self._ours())
+        for pid in children_of(os.getpid()) - known:
+            if os.getpid() != 1 or self._bears_run_id(pid):
+                self._kill(pid, frozenset(names))
+        return any(names_of & set(names) for _, names_of in self._left_by.values())
+
+    def gone(self, pidfd: int) -> frozenset[str]:
+        """A stranger died: reap it. Returns the children of which nothing is left now."""
+        pid, names = self._left_by.pop(pidfd)
+        self._poller.unregister(pidfd)
+        os.close(pidfd)
+        _reap(pid)
+        self.find(names)  # its own children have come to us in its place
+        return frozenset(name for name in names if not self.of(name))
+
+    def reap_dead(self) -> None:
+        """SIGCHLD: reap dead strangers. One of our own at the head of the line is reaped by its pidfd first."""
+        while (dead := _peek()) and dead not in self._ours() and dead not in {pid for pid, _ in self._left_by.values()}:
+            _reap(dead)
+
+    def _kill(self, pid: int, names: frozenset[str]) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            _reap(pid)
+            return
+        self._left_by[pidfd] = pid, names
+        self._poller.register(pidfd, Lane.STRANGER)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the pids of living and dead children of a single-threaded process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            return {int(each) for each in children.read().split()}
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return {int(each) for each in os.listdir("/proc") if each.isdigit() and _parent_of(each) == pid}
+
+
+def _parent_of(pid: str) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def _peek() -> int | None:
+    """Return the pid of a dead child without taking its status."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return found.si_pid if found else None
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # reaped already

@@ -1,0 +1,191 @@
+"""RUNS IN THE PARENT: the one loop. Everything enters by one wait, becomes an event, leaves as an action.
+
+Order of a turn: stall guard, signals, messages, exits, helpers, clients, deadlines, and forks last, when every
+exit of the turn is reaped. At rest it wakes once a second, however many children beat.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+from supervisor.core.errors import Exit
+from supervisor.core.lifecycle.events import State
+from supervisor.helper import calls
+from supervisor.parent.driver import Driver
+from supervisor.parent.guarding import Guarding
+from supervisor.parent.helpers import Outcome
+from supervisor.parent.lock import Lock
+from supervisor.parent.poller import Lane
+from supervisor.parent.reloading import Reloading
+from supervisor.parent.server import Server
+from supervisor.parent.signals import ENDING, Signals
+from supervisor.parent.site import Site
+from supervisor.parent.strangers import Strangers
+
+EVERY = 1.0  # seconds between looks at all children
+STALL = 1.0  # later than this the loop itself was frozen, and nobody is judged for that time
+WRITE_WITHIN = 10.0  # a slow disk may take its time: nothing waits for it
+
+
+class Supervisor:
+    def __init__(
+        self,
+        site: Site,
+        driver: Driver,
+        signals: Signals,
+        strangers: Strangers,
+        guarding: Guarding,
+        server: Server,
+        reloading: Reloading,
+        lock: Lock,
+    ) -> None:
+        self.site, self.driver, self.fleet = site, driver, site.fleet
+        self.signals, self.strangers, self.guarding = signals, strangers, guarding
+        self.server, self.reloading, self.lock = server, reloading, lock
+        self._next_look = 0.0
+        self._announced = False
+        self._lanes: dict[Lane, Callable[[list[tuple[int, int]], float], None]] = {
+            Lane.SIGNAL: self._on_signals,
+            Lane.MESSAGE: lambda ready, now: self._each(ready, lambda fd: driver.on_message(fd, now)),
+            Lane.EXIT: lambda ready, now: driver.on_exits([fd for fd, _ in ready], now),
+            Lane.STRANGER: lambda ready, now: self._each(ready, lambda fd: driver.on_stranger(fd, now)),
+            Lane.GUARD: lambda ready, now: guarding.died(now),
+            Lane.HELPER: lambda ready, now: self._each(ready, site.helpers.on_event),
+            Lane.CONTROL: self._on_clients,
+        }
+
+    def run(self) -> int:
+        """Supervise until told to stop; return the exit code."""
+        self.guarding.keep(time.monotonic())
+        now = time.monotonic()
+        self.driver.act(self.fleet.apply(self.site.plan.children, self.site.enabled, now), now)
+        last = now
+        while not self._over(last):
+            timeout = self._timeout(last)
+            ready = self.site.poller.wait(timeout)
+            now = time.monotonic()
+            self._guard_against_stall(now - last - timeout, now)
+            self._turn(ready, now)
+            last = now
+        return self._exit_code()
+
+    def _turn(self, ready: list[tuple[Lane, int, int]], now: float) -> None:
+        for lane, group in groupby(ready, key=lambda each: each[0]):
+            self._lanes[lane]([(fd, mask) for _, fd, mask in group], now)
+        if now >= self._next_look:
+            self._look(now)
+        self.site.helpers.expire(now)
+        self.server.expire(now)
+        self.driver.tick(now)
+        self.driver.fork_pending(now)
+        self._announce(now)
+
+    def _timeout(self, now: float) -> float:
+        if self.driver.forks_pending:
+            return 0.0
+        deadlines = (self.fleet.wakes_at(), self.site.helpers.deadline(), self.server.deadline(), self._next_look)
+        return max(0.0, min(at for at in deadlines if at is not None) - now)
+
+    def _guard_against_stall(self, late: float, now: float) -> None:
+        if late < STALL:
+            return
+        self.site.stalls += 1
+        self.site.longest_stall = max(self.site.longest_stall, late)
+        self.fleet.shift(late, now)
+        self.site.say("warning", f"the supervisor itself was frozen for {late:.1f} s; all deadlines move by that")
+
+    def _look(self, now: float) -> None:
+        """Once a second: whatever has no descriptor that would wake us."""
+        self._next_look = now + EVERY
+        self.driver.look_at_all(now)
+        self.reloading.watch()
+        self.reloading.settle_toggles()
+        self._save_toggles(now)
+        self.server.check()
+        self.site.journal.alive(time.time())
+        self.guarding.keep(now)
+        if self.lock.check() == "lost":
+            self.stop("another supervisor has taken the lock of this state folder", kill=True)
+
+    def _on_signals(self, ready: list[tuple[int, int]], now: float) -> None:
+        for number in self.signals.take():
+            if number in ENDING:
+                self.stop(signal.Signals(number).name, kill=False)
+            elif number == signal.SIGHUP:
+                self.reloading.request(dry_run=False, reply=lambda body: None)
+            elif number == signal.SIGCHLD:
+                self.strangers.reap_dead()
+
+    def _on_clients(self, ready: list[tuple[int, int]], now: float) -> None:
+        for fd, mask in ready:
+            self.server.on_event(fd, mask, now)
+
+    @staticmethod
+    def _each(ready: Iterable[tuple[int, int]], call: Callable[[int], None]) -> None:
+        for fd, _ in ready:
+            call(fd)
+
+    # The end.
+
+    def stop(self, why: str, kill: bool) -> None:
+        """Begin to stop, or hasten it."""
+        first, now = self.fleet.shutdown is None, time.monotonic()
+        grace = 0.0 if kill else self.site.plan.supervisor.grace_period
+        self.driver.act(self.fleet.stop(now, grace, f"supervisor: {why}"), now)
+        rank = self.fleet.shutdown.rank if self.fleet.shutdown else 1
+        alive = ", ".join(child.name for child in self.fleet.living())
+        if first:
+            self.site.say("info", f"stopping: {why}, up to {grace:g} s ({alive or 'nothing runs'})", event="stopping")
+        else:
+            self.site.say("warning", f"{why} again: {'two seconds' if rank == 2 else 'killing'} ({alive})")
+
+    def _over(self, now: float) -> bool:
+        if self.site.escalation and self.fleet.shutdown is None:
+            self.site.say("error", f"stopping for good: {self.site.escalation}", event="fatal")
+            self.stop("crash loop", kill=False)
+        return (self.fleet.done and not self.strangers) or self.fleet.overdue(now)
+
+    def _exit_code(self) -> int:
+        unkillable = [f"{child.name} (pid {child.pid})" for child in self.fleet.living()]
+        if unkillable:
+            self.site.say("error", f"left behind, cannot be killed: {', '.join(unkillable)}")
+        took = time.monotonic() - (self.fleet.shutdown.began if self.fleet.shutdown else time.monotonic())
+        self.site.say("info", f"stopped in {took:.2f}s", event="stopped")
+        clean = not (unkillable or self.fleet.had_to_kill or self.site.escalation)
+        return Exit.OK if clean else Exit.FAILED
+
+    # Small things.
+
+    def _announce(self, now: float) -> None:
+        if self._announced or self.fleet.shutdown:
+            return
+        wanted = [child for child in self.fleet.children.values() if child.wanted]
+        if all(child.state is State.RUNNING for child in wanted):
+            self._announced = True
+            took = now - self.site.started.mono
+            self.site.say("info", f"all {len(wanted)} ready in {took:.2f}s", event="ready")
+
+    def _save_toggles(self, now: float) -> None:
+        document = self.site.toggles.take(now)
+        if document is None:
+            return
+
+        def done(outcome: Outcome) -> None:
+            self.site.toggles.written(outcome.error, time.monotonic())
+
+        path, text = self.site.toggles.path, document.decode()
+        self.site.helpers.start("write toggles", calls.write_state, path, text, within=WRITE_WITHIN, now=now, done=done)
+
+
+def notes_of(site: Site, server: Server, lock: Lock) -> list[Callable[[], str | None]]:
+    """What goes wrong beside the children, for `status`."""
+    return [
+        lambda: site.toggles.note,
+        lambda: site.journal.problem,
+        lambda: site.output.problem,
+        lambda: server.problem,
+        lambda: lock.problem,
+    ]
