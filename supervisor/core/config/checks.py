@@ -91,8 +91,8 @@ def _task(task: Task, path: Path) -> Iterator[Fault]:
     if task.timeout is None:
         hint = "a run that never returns then holds the task for ever"
         yield Fault(path=(*path, "timeout"), found="a task without timeout", hint=hint, warning=True)
-    elif task.every is not None and "timeout" in task.model_fields_set and task.timeout > task.every:
-        found = f"{durations.text(task.timeout)} is longer than every ({durations.text(task.every)})"
+    elif task.every is not None and "timeout" in task.model_fields_set and task.timeout > 10 * task.every:
+        found = f"{durations.text(task.timeout)} is more than ten times every ({durations.text(task.every)})"
         outcome = "are skipped" if task.overlap == "skip" else "wait, one of them"
         hint = f"slots that are due while a run goes on {outcome}"
         yield Fault(path=(*path, "timeout"), found=found, hint=hint, warning=True)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from supervisor.core.config.problems import Fault, Path, did_you_mean
+from supervisor.core.kafka.settings import CLASSIC, NOT_WITH_CONSUMER_PROTOCOL
 
 _COMMITS = "offsets are committed once a record is handled: anything else loses records"
 
@@ -33,7 +34,6 @@ REFUSED: Mapping[str, str] = {
     "default.topic.config": "write its properties directly",
     "logger": "it is an object; what the client logs is in the child's log",
 }
-_BROKER_SIDE = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type")
 
 
 class Librdkafka(Protocol):
@@ -56,20 +56,28 @@ def faults(properties: Mapping[str, Any], path: Path, library: Librdkafka | None
 
 def together(properties: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     """Judge what a consumer ends up with: [kafka] and its own, merged."""
-    if properties.get("group.protocol") == "consumer":
-        for name in _BROKER_SIDE:
-            if name in properties:
-                hint = "with group.protocol = consumer the broker decides it: leave it out"
-                yield Fault(path=(*path, name), found="not allowed here", hint=hint)
-    session = _number(properties, "session.timeout.ms", 45000)
-    poll = _number(properties, "max.poll.interval.ms", 300000)
-    beat = _number(properties, "heartbeat.interval.ms", 3000)
-    if session > poll:
-        expected = f"at most max.poll.interval.ms ({poll:g})"
-        yield Fault(path=(*path, "session.timeout.ms"), expected=expected, found=f"{session:g}")
-    if 3 * beat > session:
-        expected = f"at most a third of session.timeout.ms ({session:g})"
-        yield Fault(path=(*path, "heartbeat.interval.ms"), expected=expected, found=f"{beat:g}")
+    protocol = properties.get("group.protocol")
+    if protocol != "classic":
+        hint = "the broker decides it, save with `group.protocol = classic`"
+        for name in sorted(NOT_WITH_CONSUMER_PROTOCOL & properties.keys()):
+            where = (*path, name)
+            yield Fault(path=where, found="has no place in the group protocol", hint=hint, warning=protocol is None)
+    yield from _order(properties, path, 3, "heartbeat.interval.ms", "session.timeout.ms")
+    yield from _order(properties, path, 1, "session.timeout.ms", "max.poll.interval.ms")
+
+
+def _order(properties: Mapping[str, Any], path: Path, factor: int, low: str, high: str) -> Iterator[Fault]:
+    """`high` must be at least `factor` times `low`; told at the one that is given."""
+    if low not in properties and high not in properties:
+        return
+    least, most = (_number(properties, name) for name in (low, high))
+    if factor * least > most:
+        times = f"{factor} times " if factor > 1 else ""
+        low_given = low in properties
+        expected = f"at most {most / factor:g}" if low_given else f"at least {factor * least:g}"
+        found = f"{least if low_given else most:g}"
+        hint = f"{high} must not be shorter than {times}{low}"
+        yield Fault(path=(*path, low if low_given else high), expected=expected, found=found, hint=hint)
 
 
 def _fault(path: Path, name: str, value: Any, library: Librdkafka | None) -> Fault | None:
@@ -90,8 +98,9 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _number(properties: Mapping[str, Any], name: str, default: float) -> float:
+def _number(properties: Mapping[str, Any], name: str) -> float:
+    default = float(CLASSIC.get(name, 300_000))
     try:
         return float(properties.get(name, default))
-    except ValueError:
+    except ValueError:  # librdkafka says so itself
         return default

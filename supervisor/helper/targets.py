@@ -1,0 +1,70 @@
+"""RUNS IN A HELPER, or in the command that checks: tries whether what the plan names can be imported and called.
+
+User code is imported here, in a process that ends soon. It is tried by the child's own loader, so that the two
+never differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+
+from supervisor.child.loader import LoadError, load
+from supervisor.child.resources import Resources
+from supervisor.core.config.problems import Fault, Path
+from supervisor.core.errors import SupervisorError
+from supervisor.core.kafka.shape import shape
+from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Plan, TaskSettings
+
+_RESOURCE = re.compile(r"\[resources\] (\w+): (.*)", re.DOTALL)
+
+
+def faults(plan: Plan) -> list[Fault]:
+    """Return one fault for each target that cannot be used.
+
+    What a retry may mend (a module that raised while it was imported) is a warning, and all of a disabled child is.
+    """
+    if plan.supervisor.project_dir not in sys.path[:1]:
+        sys.path.insert(0, plan.supervisor.project_dir)
+    with contextlib.redirect_stdout(sys.stderr):  # what user code prints is not our answer
+        found = [fault for child in _one_of_each(plan) for fault in _child(child)]
+    return list({fault.path: fault for fault in sorted(found, key=lambda fault: not fault.warning)}.values())
+
+
+def _one_of_each(plan: Plan) -> list[ChildSpec]:
+    return list({child.group: child for child in plan.children}.values())
+
+
+def _child(child: ChildSpec) -> Iterator[Fault]:
+    settings = child.settings
+    if isinstance(settings, BrokerSettings):
+        return
+    task = isinstance(settings, TaskSettings)
+    path = ("tasks", child.group, "run") if task else ("consumers", child.group, "handler")
+    try:
+        _bind(settings)
+    except LoadError as error:
+        yield _fault(path, settings, error, warning=not (error.permanent and child.enabled))
+    except SupervisorError as error:
+        yield _fault(path, settings, error, warning=not child.enabled)
+
+
+def _bind(settings: TaskSettings | ConsumerSettings) -> None:
+    """As the runner and the consumer do."""
+    resources = Resources(settings.resources)
+    if isinstance(settings, TaskSettings):
+        resources.bind(load(settings.run), given=[*settings.args, "ctx"], required=list(settings.args))
+    else:
+        handler = load(settings.handler)
+        parameter = shape(handler).parameter
+        resources.bind(handler, given=[parameter, "ctx"], required=[parameter])
+
+
+def _fault(path: Path, settings: TaskSettings | ConsumerSettings, error: SupervisorError, *, warning: bool) -> Fault:
+    text = str(error)
+    target = settings.run if isinstance(settings, TaskSettings) else settings.handler
+    if resource := _RESOURCE.fullmatch(text):
+        path, text, target = ("resources", resource[1]), resource[2], settings.resources[resource[1]]
+    return Fault(path=path, found=text.removeprefix(f"{target}: "), warning=warning)
