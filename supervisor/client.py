@@ -92,23 +92,29 @@ def _connect(paths: Sequence[str], end: float | None) -> tuple[socket.socket, st
     for path in paths:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.settimeout(_left(end))
-            sock.connect(path)
-        except PermissionError as error:
-            sock.close()
-            raise SupervisorError(
-                f"{path}: this user may not talk to the supervisor; run as the one who started it"
-            ) from error
-        except (TimeoutError, BlockingIOError) as error:
-            sock.close()
-            raise TimedOut(_silent(path)) from error
-        except OSError:  # no such file, refused, or too long a name
-            sock.close()
-        else:
+            _knock(sock, path, end)
             return sock, path
-    raise NotRunning(
-        f"the supervisor is not running (tried {paths[0] if paths else 'nothing'}); start it: supervisor start"
-    )
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, PermissionError):
+                hint = "run this as root or as the user who started it"
+                raise SupervisorError(f"{path}: this user may not talk to the supervisor; {hint}") from error
+            if isinstance(error, TimeoutError):
+                raise TimedOut(_silent(path)) from error
+            if not isinstance(error, OSError):  # no such file, refused, or too long a name: the next one
+                raise
+    tried = paths[0] if paths else "nothing"
+    raise NotRunning(f"the supervisor is not running (no answer at {tried}); start it with: supervisor start")
+
+
+def _knock(sock: socket.socket, path: str, end: float | None) -> None:
+    """With a timeout a full backlog is an error at once (EAGAIN, unix(7)): wait for a place ourselves."""
+    while True:
+        sock.settimeout(_left(end))
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            time.sleep(0.01)
 
 
 def _left(end: float | None) -> float | None:

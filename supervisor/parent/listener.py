@@ -48,20 +48,23 @@ class Listener:
         return client
 
     def turn_away(self, farewell: bytes) -> None:
-        """Take one client with the descriptor held back, say `farewell`, close: it need not wait for its timeout."""
-        if self._reserve is None:
-            self._reserve = _spare()
-            return
-        os.close(self._reserve)
-        self._reserve = None
-        try:
+        """With the descriptor held back, take who is there, say `farewell`, close: they need not wait in vain."""
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+            try:
+                self._take_all(farewell)
+            except OutOfFiles:
+                pass  # somebody else took the descriptor; who is there waits
+        self._reserve = _spare()
+
+    def _take_all(self, farewell: bytes) -> None:
+        for _ in range(BACKLOG):
             client = self.accept()
-        except OutOfFiles:
-            client = None  # somebody else took the descriptor; the client waits
-        if client is not None:
+            if client is None:
+                return
             say(client, farewell)
             client.close()
-        self._reserve = _spare()
 
     def in_place(self) -> bool:
         """Whether a client that opens the path meets this socket."""
