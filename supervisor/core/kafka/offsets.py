@@ -14,10 +14,10 @@ class Prefix:
 
     __slots__ = ("_ahead", "_next", "_taken")
 
-    def __init__(self) -> None:
+    def __init__(self, committable: int | None = None) -> None:
         self._taken: deque[int] = deque()  # in order, the first one not handled
         self._ahead: set[int] = set()  # handled, behind one that is not
-        self._next: int | None = None
+        self._next = committable
 
     def take(self, offset: int) -> None:
         """A record was read; offsets come in rising order."""

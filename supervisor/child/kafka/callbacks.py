@@ -1,0 +1,149 @@
+"""RUNS IN A CHILD, in the thread that owns the client: what librdkafka calls from inside poll() and close().
+
+An exception that left a callback would destroy the records that were being fetched; so each is caught, kept, and
+raised by the loop afterwards: then the process ends and reads on from what was committed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from supervisor.child.kafka import errors
+from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.report import Report
+from supervisor.child.runtime import Runtime
+from supervisor.core.kafka import lag
+from supervisor.core.kafka.lag import Place, Statistics
+from supervisor.core.spec import ConsumerSettings
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+COMMIT = 90.0  # seconds: a broker that does not answer holds a commit for its socket timeout
+
+
+def _contained(call: Callable[Concatenate[Callbacks, P], None]) -> Callable[Concatenate[Callbacks, P], None]:
+    @functools.wraps(call)
+    def inner(self: Callbacks, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            call(self, *args, **kwargs)
+        except BaseException as e:
+            self.escaped = self.escaped or e
+
+    return inner
+
+
+class Callbacks:
+    def __init__(self, rt: Runtime, settings: ConsumerSettings, handover: Handover, report: Report) -> None:
+        self._rt, self._settings, self._handover, self._report = rt, settings, handover, report
+        self.assigned: set[Place] = set()
+        self.paused: set[Place] = set()  # as the client has it
+        self.statistics: Statistics | None = None
+        self.escaped: BaseException | None = None
+        self.fatal: KafkaError | None = None
+        self.last_error = ""
+        self.subscribed = False  # before that the connector says what it waits for
+
+    def reset(self) -> None:
+        """For another client."""
+        self.assigned, self.paused, self.statistics = set(), set(), None
+        self.fatal, self.last_error = None, ""
+
+    @_contained
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        places = {(p.topic, p.partition) for p in partitions}
+        self.assigned |= places
+        self.paused -= places
+        self._handover.assign(places)
+        self._tell(consumer)
+        log.info("assigned: %s", _list(places))
+
+    @_contained
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The records in hand finish first; what is done is committed before another member reads on."""
+        places = {(p.topic, p.partition) for p in partitions}
+        self._handover.withdraw(places)
+        self._report.tick("giving up partitions", self._settings.drain_timeout + COMMIT)
+        if not self._handover.wait_until_idle(places, self._settings.drain_timeout):
+            log.warning("revoked while its records are in hand: another member gets them again")
+        commit(consumer, self._handover.committable(places))
+        self._drop(consumer, places, "revoked")
+
+    @_contained
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Others own them already: a commit now would undo theirs."""
+        places = {(p.topic, p.partition) for p in partitions}
+        self._handover.withdraw(places)
+        self._drop(consumer, places, "lost")
+        self._rt.notice("warning", "partitions_lost", f"{_list(places)}: the group gave them to others")
+
+    @_contained
+    def on_error(self, error: KafkaError) -> None:
+        """Of the client as a whole; about records and groups poll() tells."""
+        if error.fatal():
+            self.fatal = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.last_error = error.str()
+        elif self.subscribed:
+            self._report.waiting("broker", f"broker: {self.last_error or error.str()}")
+        if self.subscribed and error.code() in errors.REFUSED:
+            self._report.waiting("broker", f"broker: {self.missing(error)}")
+
+    @_contained
+    def on_statistics(self, text: str) -> None:
+        self.statistics = lag.read(json.loads(text))
+        if self.statistics.broker_up:
+            self._report.waiting("broker", None)
+        if self.statistics.joined:
+            self._report.waiting("group", None)
+        self._report.flush()
+
+    def missing(self, error: KafkaError) -> str:
+        topics = ", ".join(self._settings.topics)
+        return errors.missing(error, group=self._settings.group_id, topics=topics)
+
+    def _drop(self, consumer: Consumer, places: set[Place], how: str) -> None:
+        self._handover.forget(places)
+        self.assigned -= places
+        self.paused -= places
+        self._tell(consumer)
+        log.info("%s: %s", how, _list(places))
+
+    def _tell(self, consumer: Consumer) -> None:
+        """The member id outlives this process on the black box page: with it a dead member is put out of its group."""
+        member = consumer.memberid() or ""
+        self._rt.member(member)
+        if self.assigned:
+            self._report.waiting("group", None)
+            self._report.waiting("access", None)
+        self._report.set(member=member)
+
+
+def commit(consumer: Consumer, offsets: dict[Place, int]) -> None:
+    """Commit and wait for the answer. That the partition is another's by now is no error."""
+    if not offsets:
+        return
+    try:
+        consumer.commit(offsets=partitions(offsets), asynchronous=False)
+    except KafkaException as e:
+        level = logging.INFO if errors.is_lost_race(e) else logging.WARNING
+        log.log(level, "not committed: %s; these records come again", errors.of(e).str())
+
+
+def partitions(offsets: dict[Place, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+
+
+def config(callbacks: Callbacks) -> dict[str, Any]:
+    return {"error_cb": callbacks.on_error, "stats_cb": callbacks.on_statistics}
+
+
+def _list(places: set[Place]) -> str:
+    shown = [f"{topic}:{partition}" for topic, partition in sorted(places)]
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "") or "nothing"

@@ -1,0 +1,108 @@
+"""RUNS IN A CHILD: one member of a consumer. The main thread handles records, the client has a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+
+from supervisor.child.kafka.client import Client
+from supervisor.child.kafka.dead_letters import DeadLetters
+from supervisor.child.kafka.handler import Handler
+from supervisor.child.kafka.handling import Handling
+from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.rejection import Rejection
+from supervisor.child.kafka.report import Report
+from supervisor.child.runtime import Runtime
+from supervisor.core.errors import Exit
+from supervisor.core.spec import ConsumerSettings
+from supervisor.core.wire.messages import Bye
+
+log = logging.getLogger(__name__)
+
+LOOK = 1.0  # seconds between two looks at the other thread while no record comes
+
+
+def run(rt: Runtime) -> int:
+    """Handle records until the process is to leave. Raises LoadError when the handler cannot be used."""
+    settings = rt.spec.settings
+    assert isinstance(settings, ConsumerSettings)
+    return Member(rt, settings, Handler(settings)).run()
+
+
+class Member:
+    def __init__(self, rt: Runtime, settings: ConsumerSettings, handler: Handler) -> None:
+        self._rt, self._settings, self._handler = rt, settings, handler
+        self._report = Report(rt.post)
+        self._handover = Handover(rt.wake)
+        self._client = Client(rt, settings, self._handover, self._report)
+        rejection = Rejection(rt, self._handover, self._report, self._letters(), base=settings.retry_max)
+        self._handling = Handling(rt, settings, handler, self._handover, self._report, rejection, self._is_leaving)
+        self._seen = -1
+
+    def run(self) -> int:
+        self._report.set(topics=list(self._settings.topics))
+        self._rt.enter("connecting", self._settings.bootstrap_servers, budget=self._report.budget)
+        self._rt.ready()
+        self._client.start()
+        try:
+            self._serve()
+        except BaseException:
+            # the process ends: what was handled before is committed, and the group need not wait for a dead member
+            self._leave()
+            raise
+        return self._end()
+
+    def _serve(self) -> None:
+        while not self._is_leaving():
+            items = self._handover.next()
+            if items:
+                self._handling.batch(items)
+                continue
+            self._follow()
+            self._rt.wait(LOOK)
+
+    def _is_leaving(self) -> bool:
+        return self._rt.leaving or self._client.finished.is_set() or self._had_enough()
+
+    def _had_enough(self) -> bool:
+        most = self._settings.max_runs
+        return most is not None and self._handover.handled >= most
+
+    def _follow(self) -> None:
+        """Take over what the other thread does, but only while it goes on: when it hangs, this phase grows old."""
+        if self._report.ticks != self._seen:
+            self._seen = self._report.ticks
+            self._rt.enter(self._report.phase, ",".join(self._settings.topics), budget=self._report.budget)
+
+    def _end(self) -> int:
+        """Return the exit code, and say why when it is not obvious."""
+        if self._client.error is not None:
+            return self._failed(self._client.error)
+        if self._client.recycle:  # its positions mean nothing on another broker: no commit
+            return self._bye(Exit.OK, f"recycle: {self._client.recycle}")
+        enough = self._had_enough() and not self._rt.leaving
+        self._leave()
+        if self._client.error is not None:
+            return self._failed(self._client.error)
+        return self._bye(Exit.OK, "recycle: max_runs records handled") if enough else Exit.OK
+
+    def _leave(self) -> None:
+        """Commit and close; the client's own watchdog ends the process when the broker does not answer."""
+        budget = self._settings.drain_timeout + self._settings.close_timeout + 5.0
+        self._rt.enter("closing", budget=budget)
+        self._handover.end()
+        if self._client.connected:  # else it has joined nothing, and may sit in a probe
+            self._client.finished.wait()
+        self._handler.close()
+        self._report.flush()
+
+    def _failed(self, error: BaseException) -> int:
+        log.error("the thread of the Kafka client ended by an exception", exc_info=error)
+        return self._bye(Exit.BUG, f"{type(error).__name__}: {error}")
+
+    def _bye(self, code: int, reason: str) -> int:
+        self._rt.post(Bye(code, reason))
+        return code
+
+    def _letters(self) -> DeadLetters | None:
+        topic = self._settings.dead_letter_topic
+        return DeadLetters(self._settings, topic, lambda: self._client.bootstrap) if topic else None

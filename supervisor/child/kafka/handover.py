@@ -1,0 +1,194 @@
+"""RUNS IN A CHILD: what crosses between the thread that owns the client and the main thread, which handles records.
+
+Whole batches go one way, handled records come back. A record carries the lease of its partition: when the
+partition is taken away or set back the lease ends, and what belongs to it is dropped on either side.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from confluent_kafka import Message
+
+from supervisor.core.kafka.lag import Place
+from supervisor.core.kafka.offsets import Prefix
+
+DEPTH = 2  # batches: one in hand, one ready
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One partition for as long as it is read without a break."""
+
+    place: Place
+    prefix: Prefix = field(default_factory=Prefix)
+    live: bool = True  # its records may be handled
+
+
+class Item(NamedTuple):
+    lease: Lease
+    offset: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """This partition is paused, set back to `offset`, and read again after `seconds`."""
+
+    lease: Lease
+    offset: int
+    seconds: float
+
+
+class Handover:
+    """Both sides call it under one lock; nothing in it blocks but the two waits of the owner thread."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """`wake` ends the main thread's wait."""
+        self._wake = wake
+        self._changed = threading.Condition()
+        self._batches: deque[list[Item]] = deque()
+        self._leases: dict[Place, Lease] = {}
+        self._in_hand: set[Lease] = set()
+        self._moved: set[Lease] = set()
+        self._holds: list[Hold] = []
+        self.ended = False  # the main thread takes no more records
+        self.handled = 0
+
+    # The owner thread's side.
+
+    def assign(self, places: Iterable[Place]) -> None:
+        with self._changed:
+            self._leases.update({place: Lease(place) for place in places})
+
+    def withdraw(self, places: Iterable[Place]) -> None:
+        """Their records are handled no more; the one in hand may finish, and counts until `forget`."""
+        with self._changed:
+            for place in places:
+                if lease := self._leases.get(place):
+                    lease.live = False
+        self._wake()
+
+    def wait_until_idle(self, places: Iterable[Place], timeout: float) -> bool:
+        """Wait until no record of these partitions is in the main thread's hand."""
+        wanted = set(places)
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(one.place in wanted for one in self._in_hand), timeout)
+
+    def committable(self, places: Iterable[Place]) -> dict[Place, int]:
+        with self._changed:
+            return _committable(self._leases[place] for place in places if place in self._leases)
+
+    def forget(self, places: Iterable[Place]) -> None:
+        with self._changed:
+            for place in places:
+                self._leases.pop(place, None)
+
+    def offer(self, messages: Sequence[Message]) -> None:
+        with self._changed:
+            batch = [item for message in messages if (item := self._item(message)) is not None]
+            if batch:
+                self._batches.append(batch)
+        if batch:
+            self._wake()
+
+    def _item(self, message: Message) -> Item | None:
+        lease = self._leases.get((message.topic() or "", message.partition() or 0))
+        if lease is None or not lease.live:
+            return None
+        offset = message.offset() or 0
+        lease.prefix.take(offset)
+        return Item(lease, offset, message)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._batches) < DEPTH
+
+    @property
+    def busy(self) -> bool:
+        """Something was read and is not handled yet."""
+        return bool(self._batches or self._in_hand)
+
+    def wait(self, timeout: float, *, for_room: bool) -> None:
+        """Sleep until the main thread ends, has room, or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or (for_room and self.has_room), timeout)
+
+    def moved(self) -> dict[Place, int]:
+        """Return the offsets to store since the last call."""
+        with self._changed:
+            moved, self._moved = self._moved, set()
+            return _committable(lease for lease in moved if self._leases.get(lease.place) is lease)
+
+    def positions(self) -> dict[Place, int | None]:
+        with self._changed:
+            return {place: lease.prefix.position for place, lease in self._leases.items()}
+
+    def new_holds(self) -> list[Hold]:
+        with self._changed:
+            found, self._holds = self._holds, []
+            return found
+
+    def is_current(self, hold: Hold) -> bool:
+        """Return whether the partition is still ours under the lease that the hold ended."""
+        with self._changed:
+            return self._leases.get(hold.lease.place) is hold.lease
+
+    def reopen(self, hold: Hold) -> None:
+        """It was set back: what is read there from now on counts again."""
+        with self._changed:
+            if self._leases.get(hold.lease.place) is hold.lease:
+                again = Lease(hold.lease.place, Prefix(hold.lease.prefix.committable))
+                self._leases[hold.lease.place] = again
+
+    # The main thread's side.
+
+    def next(self) -> list[Item] | None:
+        with self._changed:
+            batch = self._batches.popleft() if self._batches else None
+            self._changed.notify_all()
+            return batch
+
+    def take(self, items: Iterable[Item]) -> list[Item]:
+        """Return those that are still ours; until `put_down` their partitions are in hand."""
+        with self._changed:
+            ours = [item for item in items if item.lease.live]
+            self._in_hand = {item.lease for item in ours}
+            return ours
+
+    def put_down(self) -> None:
+        with self._changed:
+            self._in_hand = set()
+            self._changed.notify_all()
+
+    def finish(self, items: Iterable[Item]) -> None:
+        """They were handled: their offsets may be stored."""
+        with self._changed:
+            for item in items:
+                self.handled += 1
+                if item.lease.prefix.finish(item.offset):
+                    self._moved.add(item.lease)
+
+    def hold(self, item: Item, seconds: float) -> None:
+        """Go no further in this partition; the others flow."""
+        with self._changed:
+            if item.lease.live:
+                item.lease.live = False
+                self._holds.append(Hold(item.lease, item.offset, seconds))
+
+    def end(self) -> None:
+        """Nothing more is taken. The owner thread commits and closes."""
+        with self._changed:
+            self._batches.clear()
+            self._in_hand = set()
+            self.ended = True
+            self._changed.notify_all()
+
+
+def _committable(leases: Iterable[Lease]) -> dict[Place, int]:
+    found = {lease.place: lease.prefix.committable for lease in leases}
+    return {place: offset for place, offset in found.items() if offset is not None}

@@ -1,0 +1,182 @@
+"""RUNS IN A CHILD, in the thread that owns the client: poll, hand over, store what was handled.
+
+All calls on the client come from this thread: a second one would starve. poll(short) + consume(n, 0) behaves
+alike in every version of the client. A partition is paused late, only when a batch is already slow: a pause
+throws away what was fetched ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from supervisor.child.kafka import errors
+from supervisor.child.kafka.callbacks import Callbacks, commit, partitions
+from supervisor.child.kafka.client_log import ClientLog
+from supervisor.child.kafka.handover import Handover, Hold
+from supervisor.child.kafka.report import Report
+from supervisor.child.runtime import Runtime
+from supervisor.core.kafka import lag
+from supervisor.core.kafka.lag import Place
+from supervisor.core.kafka.settings import max_poll_interval
+from supervisor.core.spec import ConsumerSettings
+
+log = logging.getLogger(__name__)
+
+POLL = 0.05  # seconds, while handled records are to be stored
+POLL_AT_REST = 0.2
+BUDGET = 10.0  # of phase "polling"
+
+
+class Loop:
+    """One subscribed client."""
+
+    def __init__(
+        self,
+        rt: Runtime,
+        settings: ConsumerSettings,
+        handover: Handover,
+        report: Report,
+        callbacks: Callbacks,
+        client: tuple[Consumer, ClientLog],
+    ) -> None:
+        self._rt, self._settings = rt, settings
+        self._handover, self._report, self._callbacks = handover, report, callbacks
+        self.consumer, self._client_log = client
+        self._patience = min(1.0, max_poll_interval(settings) / 3)
+        self._full_since: float | None = None  # the main thread has no room for records
+        self._slow = False  # and that for so long that fetching is paused
+        self._holds: dict[Place, tuple[Hold, float]] = {}  # until when
+
+    def turn(self) -> None:
+        """Raises errors.Fatal when this client is of no more use."""
+        self._report.tick("polling", BUDGET)
+        self._store()
+        self._hold_and_release()
+        if self._handover.has_room:
+            self._full_since, self._slow = None, False
+            self._arrange()
+            self._fetch()
+        else:
+            self._keep_membership()
+        self._check()
+        self._tell()
+
+    def finish(self) -> None:
+        """The last offsets; what was stored goes out with them."""
+        commit(self.consumer, self._handover.committable(self._callbacks.assigned))
+        self._handover.forget(self._callbacks.assigned)  # closing revokes: nothing is left to commit then
+
+    def _fetch(self) -> None:
+        first = self.consumer.poll(POLL if self._handover.busy else POLL_AT_REST)
+        if first is None:
+            return
+        more = self.consumer.consume(self._settings.batch_size - 1, 0) if self._settings.batch_size > 1 else []
+        self._accept([first, *more])
+
+    def _accept(self, messages: list[Message]) -> None:
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+            else:
+                self._event(error, message)
+        if records:
+            self._report.waiting("access", None)
+            self._handover.offer(records)
+
+    def _event(self, error: KafkaError, message: Message) -> None:
+        """What poll() says instead of a record."""
+        code = error.code()
+        if error.fatal():
+            self._callbacks.fatal = error
+        elif code == KafkaError._AUTO_OFFSET_RESET:
+            self._no_offset(error, message)
+        elif code in errors.REFUSED or code in errors.NO_TOPIC:
+            reason = self._callbacks.missing(error)
+            log.warning("waiting: %s", reason)
+            self._report.waiting("access", reason)
+        elif code == KafkaError._MAX_POLL_EXCEEDED:
+            log.error("put out of the group: %s", error.str())
+        else:
+            log.warning("%s", error.str())
+
+    def _no_offset(self, error: KafkaError, message: Message) -> None:
+        where = f"{message.topic()}:{message.partition()}"
+        text = f'{where}: no valid committed offset, and auto_offset_reset is "error": the partition stands still'
+        log.error("%s (%s)", text, error.str())
+        self._report.set(note=text)
+        self._report.flush()
+        self._rt.notice("error", "offset_missing", text)
+
+    def _keep_membership(self) -> None:
+        """The main thread has enough. Wait a moment; after that pause, and poll only to stay in the group."""
+        now = time.monotonic()
+        self._full_since = self._full_since or now
+        if now - self._full_since < self._patience:
+            self._handover.wait(POLL, for_room=True)
+            return
+        self._slow = True
+        self._arrange()
+        if message := self.consumer.poll(POLL):
+            self._accept([message])
+
+    def _arrange(self) -> None:
+        """Pause and resume what differs from what should be; new partitions come unpaused."""
+        assigned = self._callbacks.assigned
+        wanted = set(assigned) if self._slow else self._holds.keys() & assigned
+        now_paused = self._callbacks.paused
+        if pause := wanted - now_paused:
+            self.consumer.pause([TopicPartition(*place) for place in pause])
+        if resume := now_paused - wanted:
+            self.consumer.resume([TopicPartition(*place) for place in resume])
+        self._callbacks.paused = wanted
+
+    def _hold_and_release(self) -> None:
+        now = time.monotonic()
+        for hold in self._handover.new_holds():
+            if self._handover.is_current(hold):
+                self._holds[hold.lease.place] = (hold, now + hold.seconds)
+        for place, (hold, until) in list(self._holds.items()):
+            if not self._handover.is_current(hold):
+                del self._holds[place]
+            elif now >= until:
+                del self._holds[place]
+                self._set_back(hold)
+        self._arrange()
+
+    def _set_back(self, hold: Hold) -> None:
+        """Paused until here, so nothing behind the record was handed out in between."""
+        topic, partition = hold.lease.place
+        self.consumer.seek(TopicPartition(topic, partition, hold.offset))
+        self._handover.reopen(hold)
+
+    def _store(self) -> None:
+        offsets = self._handover.moved()
+        if not offsets:
+            return
+        try:
+            self.consumer.store_offsets(offsets=partitions(offsets))
+        except KafkaException as e:
+            if not errors.is_lost_race(e):
+                raise
+            log.info("not stored: %s; these records come again", errors.of(e).str())
+
+    def _check(self) -> None:
+        if self._callbacks.escaped is not None:
+            raise self._callbacks.escaped
+        if self._callbacks.fatal is not None:
+            fatal, self._callbacks.fatal = self._callbacks.fatal, None
+            raise errors.Fatal(fatal)
+
+    def _tell(self) -> None:
+        if not self._report.is_due():
+            return
+        calls = self._callbacks
+        found = lag.standings(calls.assigned, self._handover.positions(), calls.statistics, self._holds.keys())
+        self._report.set(records=self._handover.handled, **lag.facts(found))
+        self._report.flush()
+        self._client_log.flush()
