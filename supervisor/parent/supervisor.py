@@ -132,15 +132,14 @@ class Supervisor:
 
     def stop(self, why: str, kill: bool) -> None:
         """Begin to stop, or hasten it."""
-        first, now = self.fleet.shutdown is None, time.monotonic()
-        grace = 0.0 if kill else self.site.plan.supervisor.grace_period
-        self.driver.act(self.fleet.stop(now, grace, f"supervisor: {why}"), now)
-        rank = self.fleet.shutdown.rank if self.fleet.shutdown else 1
-        alive = ", ".join(child.name for child in self.fleet.living())
-        if first:
-            self.site.say("info", f"stopping: {why}, up to {grace:g} s ({alive or 'nothing runs'})", event="stopping")
+        now, grace = time.monotonic(), 0.0 if kill else self.site.plan.supervisor.grace_period
+        alive = ", ".join(child.name for child in self.fleet.living()) or "nothing runs"
+        if self.fleet.shutdown is None:
+            self.site.say("info", f"stopping: {why}, up to {grace:g} s ({alive})", event="stopping")
         else:
-            self.site.say("warning", f"{why} again: {'two seconds' if rank == 2 else 'killing'} ({alive})")
+            how = "killing" if self.fleet.shutdown.rank > 1 else "two seconds are left"
+            self.site.say("warning", f"{why} again: {how} ({alive})", event="stopping")
+        self.driver.act(self.fleet.stop(now, grace, why), now)
 
     def _over(self, now: float) -> bool:
         if self.site.escalation and self.fleet.shutdown is None:
