@@ -17,6 +17,7 @@ from supervisor.core.status import healthy, sentence, state
 from supervisor.core.words import ago, coarse, epoch, short
 
 LAST_LINES = 5
+STACK_LINES = 12
 Facts = Mapping[str, Any]
 
 
@@ -36,12 +37,15 @@ def explain(place: Place, name: str) -> int:
 def explained(child: Facts, lines: Sequence[str], now: float) -> list[str]:
     """Return the headline and below it what is known, each with a word in front. `now` is epoch seconds."""
     made = [". ".join(_headline(child, now)) + "."]
+    failures = child.get("failures")
     for title, texts in (
         ("last exit", _last_exit(child.get("last_exit"), now)),
+        ("failures", _failures(failures, now) if isinstance(failures, Mapping) else []),
         ("last run", _last_run(child.get("last_run"), now)),
         ("error", _one(child.get("last_error"))),
         ("doing", _doing(child)),
         ("reads", _reads(child)),
+        ("stacks", str(child.get("stacks") or "").splitlines()[-STACK_LINES:]),
         ("last lines", lines),
         ("config", _config(child)),
         ("try", _next(child)),
@@ -79,6 +83,18 @@ def _last_exit(last: object, now: float) -> list[str]:
     if last.get("phase"):
         said.append(f"while {last['phase']} {_position(last)}".rstrip())
     return said
+
+
+def _failures(failures: Facts, now: float) -> list[str]:
+    if not failures.get("in_row"):
+        return []
+    said = f"{failures['in_row']} in a row, {failures.get('total')} in all"
+    first = epoch(failures.get("first"))
+    said += f", the first {ago(now - first)}" if first else ""
+    same = failures.get("same_error") or 0
+    said += f", the same error {same} times" if same > 1 else ""
+    loop = f"crash loop: {failures.get('limit')} within {short(failures.get('window') or 0.0)}"
+    return [said, *([f"{loop}; on_crash_loop = {failures.get('on_crash_loop')}"] if failures.get("crash_loop") else [])]
 
 
 def _last_run(run: object, now: float) -> list[str]:
@@ -143,7 +159,7 @@ def _one(text: object) -> list[str]:
 
 
 def _members(reply: Facts) -> list[Facts]:
-    found = reply.get("children") or [reply.get("child", reply)]
+    found = reply.get("members") or [reply]
     return [each for each in found if isinstance(each, Mapping)]
 
 

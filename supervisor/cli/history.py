@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import click
 from supervisor.cli import ask, options, terminal
 from supervisor.cli.group import similar, verb
 from supervisor.cli.place import Place
-from supervisor.core.errors import Exit, NoSuchChild
+from supervisor.core.errors import Exit, NoSuchChild, SupervisorError
 from supervisor.core.escape import line
 from supervisor.core.status import Cell, Table
 from supervisor.core.words import ago, cut, epoch, short, width
@@ -59,7 +60,7 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
     return (
         Cell(_instant(run.get("slot"))),
         Cell(line(str(run.get("kind") or "-"))),
-        Cell(f"{sign} {line(state)}", style),
+        Cell(f"{sign} {line(state)}" + (f" ×{run['slots']}" if run.get("slots") else ""), style),
         Cell(_short(run.get("duration"))),
         Cell(_short(run.get("lateness"))),
         Cell(line(str(run.get("attempt") or "-"))),
@@ -88,7 +89,10 @@ def _records(place: Place, name: str, limit: int) -> list[Run]:
         if name not in known.get("tasks", ()):
             raise NoSuchChild(_unknown(name, known))
         return []
-    return [dict(found) for found in records(file, limit=limit)]
+    try:
+        return [dict(found) for found in records(file, limit=limit)]
+    except sqlite3.Error as error:
+        raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
 
 
 def _unknown(name: str, known: Mapping[str, Sequence[str]]) -> str:

@@ -40,7 +40,7 @@ def well() -> dict[str, Any]:
 def test_status_imports_click_and_a_socket_nothing_heavy(own: Project) -> None:
     code = f"""
 import sys, supervisor.cli
-code = supervisor.cli.run(["status", "--json"])
+code = supervisor.cli.execute(["status", "--json"])
 print([name for name in "{HEAVY}".split() if name in sys.modules], file=sys.stderr)
 sys.exit(code)
 """
