@@ -87,6 +87,7 @@ class Child(Body):
                 self._enter(Phase.LOADING, now + self.policy.ready_timeout)
             case ev.BecameReady():
                 self.ready_at = now
+                self.liveness = Liveness(beat_at=now, ready_at=now)
                 self._enter(Phase.NONE)
                 self._go(State.RUNNING, now, "")
             case ev.Pulse():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from supervisor.core.lifecycle.events import Pulse
 from supervisor.core.lifecycle.exits import Cause
@@ -15,6 +16,7 @@ class Liveness:
     """What is known of one process. A new process has a new one."""
 
     beat_at: float
+    ready_at: float = -inf  # what the process did before does not count against it
     doing: Doing | None = None
     credit: float = 0.0  # seconds the supervisor itself was frozen during the present phase
     rss: int = 0
@@ -38,7 +40,7 @@ class Liveness:
     def stuck_at(self) -> float | None:
         if self.doing is None or self.doing.budget is None:
             return None
-        return self.doing.since + self.doing.budget + self.credit
+        return max(self.doing.since, self.ready_at) + self.doing.budget + self.credit
 
     def deadline(self, policy: Policy) -> float:
         stuck = self.stuck_at()
