@@ -101,10 +101,10 @@ class Body:
     def _due(self, now: float) -> bool:
         return self.deadline is not None and now >= self.deadline
 
-    def _shift(self, gap: float) -> None:
+    def _shift(self, gap: float, now: float) -> None:
         if self.deadline is not None:
             self.deadline += gap
         if self._prepare_by is not None:
             self._prepare_by += gap
         if self.liveness is not None:
-            self.liveness.shift(gap)
+            self.liveness.shift(gap, now)

@@ -28,7 +28,7 @@ class Child(Body):
         self._out = []
         match event:
             case ev.Shifted(gap):
-                self._shift(gap)
+                self._shift(gap, now)
             case ev.Cleared():
                 self.leftovers = False
                 if self.phase is Phase.CLEARING:

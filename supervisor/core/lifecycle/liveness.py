@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from supervisor.core.lifecycle.events import Pulse
@@ -18,29 +18,35 @@ class Liveness:
     beat_at: float
     ready_at: float = -inf  # what the process did before does not count against it
     doing: Doing | None = None
-    credit: float = 0.0  # seconds the supervisor itself was frozen during the present phase
     rss: int = 0
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # from, to: the supervisor itself was frozen
 
     def heard(self, pulse: Pulse) -> None:
+        """Looks may come twice or out of order; the newest counts."""
         if pulse.beat_at is not None:
             self.beat_at = max(self.beat_at, pulse.beat_at)
             self.rss = pulse.rss
-        if pulse.doing is not None:
-            if self.doing is None or pulse.doing.count != self.doing.count:
-                self.credit = 0.0
+        if pulse.doing is not None and (self.doing is None or pulse.doing.count >= self.doing.count):
             self.doing = pulse.doing
+        if self.gaps:
+            oldest = min(self.beat_at, self.doing.since) if self.doing else self.beat_at
+            self.gaps = [gap for gap in self.gaps if gap[1] > oldest]
 
-    def shift(self, gap: float) -> None:
-        self.beat_at += gap
-        self.credit += gap
+    def shift(self, gap: float, now: float) -> None:
+        self.gaps.append((now - gap, now))
+
+    def frozen_since(self, moment: float) -> float:
+        """Return the seconds after `moment` for which nobody can be judged."""
+        return sum(end - max(start, moment) for start, end in self.gaps if end > moment)
 
     def hung_at(self, policy: Policy) -> float:
-        return self.beat_at + policy.heartbeat_timeout
+        return self.beat_at + policy.heartbeat_timeout + self.frozen_since(self.beat_at)
 
     def stuck_at(self) -> float | None:
         if self.doing is None or self.doing.budget is None:
             return None
-        return max(self.doing.since, self.ready_at) + self.doing.budget + self.credit
+        since = max(self.doing.since, self.ready_at)
+        return since + self.doing.budget + self.frozen_since(since)
 
     def deadline(self, policy: Policy) -> float:
         stuck = self.stuck_at()
