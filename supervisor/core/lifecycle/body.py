@@ -106,5 +106,7 @@ class Body:
             self.deadline += gap
         if self._prepare_by is not None:
             self._prepare_by += gap
+        if self.ready_at is not None:
+            self.ready_at += gap  # frozen time makes nobody stable
         if self.liveness is not None:
             self.liveness.shift(gap, now)

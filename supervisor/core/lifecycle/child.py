@@ -170,9 +170,11 @@ class Child(Body):
         return found is not None
 
     def _stable_or_too_big(self, now: float) -> None:
-        if self.failures.reason and self.ready_at is not None and now >= self.ready_at + self.policy.stable_after:
+        if self.liveness is None or self.ready_at is None:
+            return
+        if self.failures.any and self.liveness.beat_at >= self.ready_at + self.policy.stable_after:
             self.failures.forget()
-        used, limit = self.liveness.rss if self.liveness else 0, self.policy.max_rss
+        used, limit = self.liveness.rss, self.policy.max_rss
         if limit is not None and used > limit:
             self._end(How.DRAIN, None, f"memory {used >> 20} MiB, over its limit of {limit >> 20} MiB", now)
 

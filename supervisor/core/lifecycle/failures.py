@@ -20,6 +20,10 @@ class Failures:
     recent: list[float] = field(default_factory=list)  # those within the crash-loop window
     looping: bool = False
 
+    @property
+    def any(self) -> bool:
+        return bool(self.in_row or self.uncounted)
+
     def add(self, cause: Cause, reason: str, policy: Policy, now: float) -> bool:
         """Remember a failure. True when it makes a crash loop of what was none."""
         self.same = self.same + 1 if reason == self.reason else 1
