@@ -230,7 +230,7 @@ class Child(Body):
     def _over(self, event: ev.Exited, now: float) -> None:
         """The process is reaped. An end that was under way has its own reason: a verdict, or that it was wanted."""
         asked = self.state is State.STOPPING
-        by_itself = cause_of(event.status), event.status.words()
+        by_itself = cause_of(event.status, ready=self.ready_at is not None), event.status.words()
         cause, reason = self.verdict or ((Cause.PLANNED, self.reason) if asked else by_itself)
         self._gone(event.status, event.leftovers, now)
         self._follow(cause, reason, now)

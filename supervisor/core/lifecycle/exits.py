@@ -69,11 +69,11 @@ class ExitStatus:
         return f"exited with {self.code}" + (f": {self.bye}" if self.bye else "")
 
 
-def cause_of(status: ExitStatus) -> Cause:
-    """Return why a process ended that nobody had asked to."""
+def cause_of(status: ExitStatus, *, ready: bool = True) -> Cause:
+    """Return why a process ended that nobody had asked to. One that never was ready has no work to be replaced in."""
     if status.oom:
         return Cause.OOM
-    if status.recycle:
+    if status.recycle and ready:
         return Cause.PLANNED
     if status.code == Exit.TEMPFAIL:
         return Cause.UNAVAILABLE
