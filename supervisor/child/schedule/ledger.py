@@ -143,9 +143,17 @@ class Ledger:
         except sqlite3.OperationalError as e:  # disk full, locked, read-only: the next write may succeed
             self._trouble(f"{self._path}: {e}; runs go on, this record is missing")
         except sqlite3.DatabaseError as e:  # malformed
-            self._replace(e)
+            self._db.close()
+            self._db = self._moved(e)
+            self._again(sql, values)
         else:
             self._troubled = False
+
+    def _again(self, sql: str, values: tuple[Any, ...]) -> None:
+        try:
+            self._db.execute(sql, values)
+        except sqlite3.Error as e:
+            self._trouble(f"{self._path}: {e}; runs go on, this record is missing")
 
     def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         try:
@@ -173,10 +181,6 @@ class Ledger:
             return self._without(e)
         except (sqlite3.DatabaseError, FutureVersion) as e:
             return self._moved(e)
-
-    def _replace(self, error: Exception) -> None:
-        self._db.close()
-        self._db = self._moved(error)
 
     def _moved(self, error: Exception) -> sqlite3.Connection:
         """Put a file that cannot be used aside and begin a new one."""

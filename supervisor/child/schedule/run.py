@@ -6,6 +6,7 @@ It also keeps what runs decide together: failures in a row, and whether the task
 from __future__ import annotations
 
 import logging
+import os
 import random
 import signal
 import time
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 VERDICT = 5.0  # seconds after `kill_after` before the parent may call the run stuck
 SLACK = 30.0
 TOLD = 200  # characters of an error in a message: the frame must fit even when each needs an escape
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # the folder child/
 _EVENTS = {"ok": "run_ok", "failed": "run_failed"}
 
 
@@ -209,7 +211,15 @@ def _log(outcome: Outcome) -> None:
         log.info("run ok in %s", short(outcome.duration), extra=event)
     else:
         said = outcome.state.replace("_", " ")
-        log.error("run %s: %s", said, outcome.error, exc_info=outcome.cause, extra=event)
+        log.error("run %s: %s", said, outcome.error, exc_info=_shown(outcome.cause), extra=event)
+
+
+def _shown(error: BaseException | None) -> BaseException | None:
+    """Without our own frames before the user's first one."""
+    tb = error.__traceback__ if error else None
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OURS):
+        tb = tb.tb_next
+    return error.with_traceback(tb) if error and tb else error
 
 
 def _cut(text: Any) -> str | None:

@@ -1,0 +1,292 @@
+"""The ledger: one row per slot, true after every kind of end, and no trouble of the file stops a run."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.child.birth import LastExit
+from supervisor.child.schedule.ledger import Ledger, Row, connect, records
+from supervisor.core.schedule.missed import Range
+
+NOW = 1_795_590_000.0
+
+
+class Opened:
+    """A ledger on a file, with a clock that the test moves, and what it told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.now = NOW
+        self.told: list[str] = []
+        self.ledger = Ledger(self.path, lambda code, text: self.told.append(text), now=lambda: self.now)
+
+    def again(self) -> Ledger:
+        self.ledger.shut()
+        self.ledger = Ledger(self.path, lambda code, text: self.told.append(text), now=lambda: self.now)
+        return self.ledger
+
+    def run(self, slot: float, state: str = "ok", kind: str = "schedule") -> Row:
+        self.now = slot
+        row = self.ledger.begin(slot, kind, attempt=1, lateness=0.01)
+        self.now += 1
+        return self.ledger.finish(row, state, duration=1.0)
+
+    def states(self) -> list[str]:
+        return [r["state"] for r in records(self.path, limit=1000)]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    made = Opened(tmp_path / "mail.db")
+    yield made
+    made.ledger.shut()
+
+
+def missed(first: float, last: float, slots: int | None = 2, reason: str = "down") -> Range:
+    return Range(NOW + first, NOW + last, slots, "missed", reason)
+
+
+def test_a_run_is_recorded_before_it_starts_and_again_when_it_ends(opened: Opened) -> None:
+    row = opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0123, id="x1")
+    assert opened.states() == ["running"]
+    opened.now += 0.5
+    opened.ledger.finish(row, "failed", duration=0.5, error="ValueError: no", result="[1]")
+    assert records(opened.path) == [
+        {
+            "task": "mail", "slot": "2026-11-25T07:00:00.000Z", "kind": "schedule", "state": "failed", "attempt": 1,
+            "started": "2026-11-25T07:00:00.000Z", "finished": "2026-11-25T07:00:00.500Z", "duration": 0.5,
+            "lateness": 0.0123, "error": "ValueError: no", "result": "[1]", "id": "x1",
+        }
+    ]  # fmt: skip
+
+
+def test_attempts_are_one_row(opened: Opened) -> None:
+    for attempt in (1, 2, 3):
+        row = opened.ledger.begin(NOW, "schedule", attempt=attempt, lateness=0.0)
+        opened.ledger.finish(row, "failed" if attempt < 3 else "ok", duration=0.1)
+    assert [(r["attempt"], r["state"]) for r in records(opened.path)] == [(3, "ok")]
+
+
+def test_kinds_are_rows_of_their_own(opened: Opened) -> None:
+    for kind in ("schedule", "manual", "start"):
+        opened.run(NOW, kind=kind)
+    assert len(records(opened.path)) == 3
+    assert opened.ledger.has(NOW)
+    assert not opened.ledger.has(NOW + 1)
+
+
+def test_the_latest_are_read_and_stand_last(opened: Opened) -> None:
+    for n in range(5):
+        opened.run(NOW + 10 * n)
+    assert [r["slot"][-9:-5] for r in records(opened.path, limit=2)] == ["0:30", "0:40"]
+
+
+def test_ranges_next_to_each_other_are_one_row(opened: Opened) -> None:
+    ledger = opened.ledger
+    ledger.close(missed(0, 10))
+    ledger.close(missed(20, 40, 3), NOW + 10)
+    (row,) = records(opened.path)
+    assert (row["slots"], row["last"][-9:-5]) == (5, "0:40")
+    ledger.close(Range(NOW + 50, NOW + 50, 1, "skipped", "overlap"), NOW + 40)
+    ledger.close(missed(70, 80), None)
+    ledger.close(missed(90, 900, None), NOW + 80)
+    assert [(r["state"], r.get("slots")) for r in records(opened.path)] == [
+        ("missed", 5),
+        ("skipped", 1),
+        ("missed", None),
+    ]
+    assert ledger.settled() == NOW + 900
+    assert ledger.has(NOW + 25)
+    assert not ledger.has(NOW + 60)
+
+
+def test_a_new_ledger_has_settled_nothing(opened: Opened) -> None:
+    assert opened.ledger.settled() is None
+    opened.ledger.set_meta("since", NOW)
+    assert opened.again().settled() == NOW
+    assert opened.ledger.last() is None
+    opened.run(NOW + 30)
+    last = opened.ledger.last()
+    assert last is not None
+    assert last["slot"] == NOW + 30
+
+
+CLOSED = [
+    (None, "lost"),
+    (LastExit(cause="crash", reason="signal SIGKILL"), "lost"),
+    (LastExit(cause="stuck", reason="running for 12s"), "timed_out"),
+    (LastExit(cause="hung", reason="no heartbeat"), "killed"),
+    (LastExit(cause="oom", reason="over 100 MiB"), "killed"),
+    (LastExit(cause="planned", reason="stopped"), "interrupted"),
+]
+
+
+@pytest.mark.parametrize(("previous", "state"), CLOSED)
+def test_the_next_process_closes_what_was_running(opened: Opened, previous: LastExit | None, state: str) -> None:
+    opened.run(NOW - 30)
+    opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    (row,) = opened.again().close_open(previous)
+    assert row["state"] == state
+    assert opened.states() == ["ok", state]
+    assert opened.ledger.close_open(None) == []
+
+
+def test_sigterm_marks_at_once_and_the_verdict_or_the_end_has_the_last_word(opened: Opened) -> None:
+    row = opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    opened.ledger.interrupt()
+    assert opened.states() == ["interrupted"]
+    opened.ledger.finish(row, "ok", duration=1.0)
+    opened.ledger.interrupt()
+    assert opened.states() == ["ok"]
+    opened.ledger.begin(NOW + 10, "schedule", attempt=1, lateness=0.0)
+    opened.ledger.interrupt()
+    assert opened.again().close_open(LastExit(cause="stuck", reason="r"))[0]["state"] == "timed_out"
+
+
+def test_after_a_term_a_crash_is_still_an_interruption(opened: Opened) -> None:
+    opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    opened.ledger.interrupt()
+    assert opened.again().close_open(None)[0]["state"] == "interrupted"
+
+
+def test_old_rows_go_by_age_and_by_number_and_stay_settled(opened: Opened) -> None:
+    for n in range(10):
+        opened.run(NOW + 10 * n)
+    opened.ledger.prune(keep=1e6, most=4)
+    assert len(records(opened.path)) == 4
+    opened.now = NOW + 1000
+    opened.ledger.prune(keep=100, most=100)
+    assert records(opened.path) == []
+    assert opened.again().settled() == NOW + 90
+
+
+def test_a_row_that_is_open_is_not_pruned(opened: Opened) -> None:
+    opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    opened.now += 1e7
+    opened.ledger.prune(keep=1, most=0)
+    assert opened.states() == ["running"]
+
+
+def test_a_clock_that_was_set_back_voids_what_did_not_run(opened: Opened) -> None:
+    opened.run(NOW)
+    opened.ledger.close(missed(10, 100, 10))
+    opened.run(NOW + 200)
+    opened.ledger.close(missed(300, 400))
+    opened.ledger.set_meta("since", NOW + 400)
+    opened.ledger.forget_future(NOW + 50)
+    assert [(r["state"], r.get("slots")) for r in records(opened.path)] == [
+        ("ok", None),
+        ("missed", None),
+        ("ok", None),
+    ]
+    assert not opened.ledger.has(NOW + 60)
+    assert opened.ledger.has(NOW + 200)  # it ran: it never runs again
+    assert opened.ledger.meta("since") == NOW + 50
+
+
+def damage(path: str, how: str) -> None:
+    if how == "no database":
+        Path(path).write_bytes(b"this was never a database" * 400)
+    elif how == "torn page":
+        db = connect(path)
+        for n in range(400):
+            db.execute("INSERT INTO run (slot, kind, state, error) VALUES (?, 'schedule', 'ok', ?)", (n, "x" * 90))
+        db.close()
+        raw = bytearray(Path(path).read_bytes())
+        raw[8192:12288] = os.urandom(4096)
+        Path(path).write_bytes(raw)
+    else:
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 99")
+        db.close()
+
+
+@pytest.mark.parametrize("how", ["no database", "torn page", "a later version"])
+def test_a_file_that_cannot_be_used_is_moved_aside_and_told(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "mail.db"
+    damage(str(path), how)
+    before = path.read_bytes()
+    opened = Opened(path)
+    opened.run(NOW)
+    opened.ledger.shut()
+    assert opened.states() == ["ok"]
+    (aside,) = [p for p in tmp_path.iterdir() if "unreadable" in p.name and not p.name.endswith(("-wal", "-shm"))]
+    assert aside.read_bytes() == before
+    assert "was moved to" in opened.told[0]
+
+
+def test_a_file_that_breaks_while_in_use_is_replaced(opened: Opened) -> None:
+    for n in range(2000):
+        opened.run(NOW + n, "failed: " + "x" * 90)
+    ledger = opened.again()
+    with open(opened.path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(4096)
+        file.write(os.urandom(size - 4096))
+    for n in range(0, 2000, 50):  # all over the file, more than its cache holds
+        opened.run(NOW + n)
+    assert "was moved to" in "".join(opened.told)
+    assert ledger.has(NOW + 1950)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_history_and_not_the_runs(tmp_path: Path) -> None:
+    (tmp_path / "no folder").write_text("")
+    opened = Opened(tmp_path / "no folder" / "mail.db")
+    opened.run(NOW)
+    assert opened.ledger.has(NOW)
+    assert "history is not kept" in opened.told[0]
+    opened.ledger.shut()
+
+
+def test_a_full_disk_is_told_once_and_later_records_are_written(tmp_path: Path) -> None:
+    """A limit on the size of files is a disk that is full, for this process only."""
+    opened = Opened(tmp_path / "mail.db")
+    opened.run(NOW)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        opened.run(NOW + 10)
+        opened.run(NOW + 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    opened.run(NOW + 30)
+    assert len(opened.told) == 1
+    assert "this record is missing" in opened.told[0]
+    opened.ledger.shut()
+    assert [r["slot"][-8:-5] for r in records(opened.path)] == [":00", ":30"]
+
+
+def test_history_reads_while_the_runner_writes_and_with_the_sqlite_command(opened: Opened) -> None:
+    opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    assert opened.states() == ["running"]
+    said = subprocess.run(
+        ["sqlite3", "-readonly", opened.path, "SELECT state FROM run"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "running"
+
+
+def test_a_reader_who_may_not_write_the_folder_reads(opened: Opened, tmp_path: Path) -> None:
+    opened.run(NOW)
+    opened.ledger.shut()
+    tmp_path.chmod(0o500)
+    try:
+        assert opened.states() == ["ok"]
+    finally:
+        tmp_path.chmod(0o700)
+    opened.again()
+
+
+def test_reading_what_is_no_ledger_says_so(tmp_path: Path) -> None:
+    damage(str(tmp_path / "mail.db"), "no database")
+    with pytest.raises(sqlite3.Error):
+        records(str(tmp_path / "mail.db"))
