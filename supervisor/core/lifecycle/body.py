@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from supervisor.core.lifecycle.events import Action, Changed, Event, Pulse, State
+from supervisor.core.lifecycle.events import Action, Changed, Event, Kill, Pulse, State, Terminate
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.lifecycle.failures import Failures
 from supervisor.core.lifecycle.liveness import Liveness
@@ -93,6 +93,23 @@ class Body:
 
     def _enter(self, phase: Phase, deadline: float | None = None) -> None:
         self.phase, self.deadline = phase, deadline
+
+    def _call_off(self, why: str, now: float) -> None:
+        self._enter(Phase.NONE)
+        self._go(State.STOPPED, now, why)
+
+    def _terminate(self, by: float) -> None:
+        if self.phase is Phase.TERMINATING:
+            self.deadline = by if self.deadline is None else min(self.deadline, by)
+        elif self.phase is not Phase.KILLING:
+            self._enter(Phase.TERMINATING, by)
+            self._out.append(Terminate())
+
+    def _kill(self, now: float) -> None:
+        if self.phase is not Phase.KILLING:
+            self._enter(Phase.KILLING, now + KILL_WITHIN)
+            self.had_to_kill = True
+            self._out.append(Kill())
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Pulse) and self.liveness is not None:

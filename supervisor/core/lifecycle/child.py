@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervisor.core.lifecycle import events as ev
-from supervisor.core.lifecycle.body import DUMP_WITHIN, KILL_WITHIN, PREPARE_WITHIN, Body, Phase
+from supervisor.core.lifecycle.body import DUMP_WITHIN, PREPARE_WITHIN, Body, Phase
 from supervisor.core.lifecycle.events import Action, Event, How, Said, State
 from supervisor.core.lifecycle.exits import Cause, ExitStatus, cause_of
 from supervisor.core.lifecycle.liveness import Liveness
@@ -151,10 +151,6 @@ class Child(Body):
             self._go(State.STARTING, now, "")
             self._out.append(ev.Spawn())
 
-    def _call_off(self, why: str, now: float) -> None:
-        self._enter(Phase.NONE)
-        self._go(State.STOPPED, now, why)
-
     def _start_is_late(self, now: float) -> None:
         booting = self.phase is Phase.BOOTING
         limit = self.policy.hello_timeout if booting else self.policy.ready_timeout
@@ -176,7 +172,9 @@ class Child(Body):
             self.failures.forget()
         used, limit = self.liveness.rss, self.policy.max_rss
         if limit is not None and used > limit:
-            self._end(How.DRAIN, None, f"memory {used >> 20} MiB, over its limit of {limit >> 20} MiB", now)
+            reason = f"memory {used >> 20} MiB, over its limit of {limit >> 20} MiB"
+            self.verdict = Cause.MEMORY, reason
+            self._end(How.DRAIN, None, reason, now)
 
     # Ending a living process.
 
@@ -198,19 +196,6 @@ class Child(Body):
             self._enter(Phase.DRAINING, None if limit is None else now + limit)
             self._out.append(ev.Drain())
         self._go(State.STOPPING, now, why)
-
-    def _terminate(self, by: float) -> None:
-        if self.phase is Phase.TERMINATING:
-            self.deadline = by if self.deadline is None else min(self.deadline, by)
-        elif self.phase is not Phase.KILLING:
-            self._enter(Phase.TERMINATING, by)
-            self._out.append(ev.Terminate())
-
-    def _kill(self, now: float) -> None:
-        if self.phase is not Phase.KILLING:
-            self._enter(Phase.KILLING, now + KILL_WITHIN)
-            self.had_to_kill = True
-            self._out.append(ev.Kill())
 
     def _harsher_when_due(self, now: float) -> None:
         if not self._due(now):

@@ -27,6 +27,7 @@ class Cause(StrEnum):
     HUNG = "hung"
     STUCK = "stuck"
     START_TIMEOUT = "start_timeout"
+    MEMORY = "memory"  # over max_rss: drained, not counted; backed off when it is over again before it was stable
     PROTOCOL = "protocol"  # what it sent was not frames
     UNAVAILABLE = "unavailable"  # exit 75: a dependency is away; backed off, not counted
     CONFIG = "config"  # exit 78: no retry can mend it

@@ -8,11 +8,13 @@ from supervisor.core.lifecycle.backoff import delay
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.spec import Policy
 
+LEAST_WAIT = 0.05  # backoff may be configured away; a fork that fails at once must not spin the supervisor
+
 
 @dataclass(slots=True)
 class Failures:
     in_row: int = 0  # counted ones since the child was last stable
-    uncounted: int = 0  # forks refused and dependencies away, in a row
+    uncounted: int = 0  # forks refused, dependencies away, memory over its limit: in a row
     total: int = 0  # counted ones ever
     same: int = 0  # with the same reason in a row
     reason: str = ""
@@ -41,8 +43,12 @@ class Failures:
 
     def wait(self, cause: Cause, policy: Policy, draw: float) -> float:
         """Return seconds until the next start. A refused fork or an absent dependency is never tried again at once."""
-        count = self.in_row if cause.counted else self.uncounted + 1
-        return delay(count, base=policy.backoff_base, cap=policy.backoff_max, jitter=policy.backoff_jitter, draw=draw)
+        count = self.in_row if cause.counted else self.uncounted
+        refused = cause in (Cause.NOT_FORKED, Cause.UNAVAILABLE)
+        wait = delay(
+            count + refused, base=policy.backoff_base, cap=policy.backoff_max, jitter=policy.backoff_jitter, draw=draw
+        )
+        return max(wait, LEAST_WAIT) if refused else wait
 
     def forget(self) -> None:
         """The child was stable, or an operator took it in hand."""
