@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,9 +11,8 @@ from supervisor.cli import ask, report, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit
-from supervisor.core.escape import line
-
-Plan = Mapping[str, Any]
+from supervisor.core.escape import escape, line
+from supervisor.core.spec import Plan, plan_from_json, plan_to_json
 
 
 @verb(example="supervisor check && git commit config.toml")
@@ -30,21 +29,33 @@ def check(place: Place) -> int:
 @click.argument("what", type=click.Choice(["show", "schema"]))
 @click.option("--json", "as_json", is_flag=True, help="Data for programs.")
 def config(place: Place, what: str, as_json: bool) -> int:
-    """Show what config.toml comes down to, secrets hidden, or the schema for your editor."""
+    """Show the configuration with every default, secrets hidden; or its schema, for editors."""
     if what == "schema":
         from supervisor.core.config import schema
 
-        terminal.say(ask.dumps(schema.schema()))
+        terminal.say(schema.text().rstrip("\n"))
         return Exit.OK
-    plan = _plan(place)
-    if plan is None:
+    found = _plan(place)
+    if found is None:
         return Exit.USAGE
-    shown = _redacted(plan)
-    terminal.say_all([ask.dumps(shown)] if as_json else text(shown))
+    plan = plan_from_json(found)
+    terminal.say_all([ask.dumps(_hidden(plan))] if as_json else _toml(plan))
     return Exit.OK
 
 
-def summary(plan: Plan) -> str:
+def _toml(plan: Plan) -> list[str]:
+    from supervisor.core.config.show import show
+
+    return [escape(text) for text in show(plan).rstrip("\n").split("\n")]
+
+
+def _hidden(plan: Plan) -> dict[str, Any]:
+    from supervisor.core.config import redact
+
+    return plan_to_json(redact.plan(plan))
+
+
+def summary(plan: Mapping[str, Any]) -> str:
     """Return 1 consumer, 3 tasks (1 disabled)."""
     groups = {(child["kind"], child["group"]): child["enabled"] for child in plan["children"]}
     said = []
@@ -55,46 +66,14 @@ def summary(plan: Plan) -> str:
     return ", ".join(said)
 
 
-def text(plan: Plan) -> Iterator[str]:
-    """Yield sections with one key a line, durations in seconds."""
-    yield from _section("supervisor", plan["supervisor"])
-    for child in plan["children"]:
-        yield ""
-        head = {"enabled": child["enabled"]}
-        title = f"{child['kind']}s.{child['name']}" if child["kind"] != "broker" else "broker"
-        yield from _section(f"{title}   # {child['where']}".rstrip(" #"), {**head, **child["settings"]})
-        yield "  # how it is kept alive"
-        yield from _keys(child["policy"])
-
-
-def _section(title: str, values: Mapping[str, Any]) -> Iterator[str]:
-    name, _, comment = title.partition("   ")
-    yield line(f"[{name}]") + (f"   {line(comment)}" if comment else "")
-    yield from _keys(values)
-
-
-def _keys(values: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in values.items():
-        if value not in (None, (), [], {}):
-            yield f"  {line(str(key))} = {ask.dumps(value, indent=None)}"
-
-
-def _plan(place: Place) -> Plan | None:
+def _plan(place: Place) -> Mapping[str, Any] | None:
     found = report.read(place)
     report.problems(place, found.get("warnings"), warning=True)
     if found["ok"]:
-        plan: Plan = found["plan"]
+        for note in found.get("notes") or ():
+            terminal.tell(f"note: {line(note)}")
+        plan: Mapping[str, Any] = found["plan"]
         return plan
     count = report.problems(place, found.get("problems"))
     terminal.tell(report.many(count, "error"))
     return None
-
-
-def _redacted(plan: Plan) -> Plan:
-    from supervisor.core.config import redact
-    from supervisor.core.spec import plan_from_json, plan_to_json
-
-    return plan_to_json(redact.plan(plan_from_json(plan)))
-
-
-__all__: Sequence[str] = ["check", "config", "summary", "text"]

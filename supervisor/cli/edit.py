@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from supervisor.cli import ask, options, report, terminal
-from supervisor.cli.group import similar
+from supervisor.cli import ask, report, terminal
 from supervisor.cli.place import Place
-from supervisor.core.errors import Exit, NoSuchChild, NotRunning, SupervisorError
+from supervisor.core.errors import Exit, NotRunning, SupervisorError
 
 
 def save(place: Place, names: Sequence[str], *, enabled: bool) -> int:
     """Write `enabled` of each name; then have the running supervisor, if there is one, read the file."""
     from supervisor.core.config.edit import set_enabled
 
-    _check(names, options.configured(place))
     text = _read(place.config)
     for name in names:
         text = set_enabled(text, name, enabled)
     _replace(place.config, text)
     for name in names:
         terminal.say(f"{name}: {'enabled' if enabled else 'disabled'} in {place.short(place.config)}")
-    return _applied(place, names)
+    return _applied(place)
 
 
-def _check(names: Sequence[str], known: Mapping[str, Sequence[str]]) -> None:
-    every = [name for kind in known.values() for name in kind]
-    for name in names:
-        if name not in every:
-            raise NoSuchChild(f"config.toml has no task and no consumer {name!r}.{similar(name, every)}")
-
-
-def _applied(place: Place, names: Sequence[str]) -> int:
+def _applied(place: Place) -> int:
     """An override of the same name ends when that key changes in the file."""
     try:
         reply = ask.post(place, "/v1/reload", {"dry_run": False}, timeout=60.0)

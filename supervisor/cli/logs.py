@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -46,6 +46,7 @@ def logs(
 ) -> int:
     """Show log lines of children, merged by time; all children when none is named."""
     reader = Reader(place, names, _wanted(level, grep))
+    reader.check(place)
     most = lines if lines is not None else LINES if since is None else None
     show = Show(as_json=as_json)
     for found in reader.last(most, time.time() - since if since is not None else None, whole=not follow):
@@ -105,7 +106,6 @@ class Reader:
         self._names = names
         self._wanted = wanted
         self._look()
-        self._check(place)
 
     def last(self, most: int | None, since: float | None, *, whole: bool) -> list[Record]:
         """Return the latest records of all files by time: `most` of them (None: all), none older than `since`.
@@ -116,8 +116,7 @@ class Reader:
         for child, tail in self.tails.items():
             lines = tail.backwards()  # opened now: `more` begins here
             texts = chain([tail.partial()] if whole and tail.partial() else [], lines)
-            records = (form.parse(text, child=child) for text in texts)
-            streams.append(self._timed(records, tail.written(), most, since))
+            streams.append(self._timed(_parsed(texts, child), tail.written(), most, since))
         merged = heapq.merge(*streams, key=lambda timed: timed[0], reverse=True)
         return [record for _, record in islice(merged, most)][::-1]
 
@@ -146,22 +145,28 @@ class Reader:
         if since is None or latest >= since:
             yield from ((latest, each) for each in untimed)
 
+    def check(self, place: Place) -> None:
+        """Raise NoSuchChild for a name that is neither in config.toml nor has a log."""
+        known = {name for kind in options.configured(place).values() for name in kind}
+        known |= {part for child in self._children() for part in (child, child.partition(":")[0])}
+        for name in self._names:
+            if name not in known and name.partition(":")[0] not in known:
+                raise NoSuchChild(f"there is no child {name!r}.{similar(name, sorted(known))}")
+
     def _look(self) -> None:
+        for child in self._children():
+            if child not in self.tails and self._named(child):
+                self.tails[child] = Tail(os.path.join(self._folder, f"{child}.log"))
+
+    def _children(self) -> list[str]:
         try:
-            files = sorted(os.listdir(self._folder))
-        except OSError:
-            return
-        for file in files:
-            child, dot, ending = file.rpartition(".log")
-            if dot and not ending and child not in self.tails and self._named(child):
-                self.tails[child] = Tail(os.path.join(self._folder, file))
+            return sorted(file.removesuffix(".log") for file in os.listdir(self._folder) if file.endswith(".log"))
+        except OSError:  # no such folder yet
+            return []
 
     def _named(self, child: str) -> bool:
         return not self._names or child in self._names or child.rpartition(":")[0] in self._names
 
-    def _check(self, place: Place) -> None:
-        known = [name for kind in options.configured(place).values() for name in kind]
-        for name in self._names:
-            there = name in known or name.rpartition(":")[0] in known
-            if not there and not any(c == name or c.startswith(f"{name}:") for c in self.tails):
-                raise NoSuchChild(f"there is no child {name!r}.{similar(name, [*known, *self.tails])}")
+
+def _parsed(texts: Iterable[str], child: str) -> Iterator[Record]:
+    return (form.parse(text, child=child) for text in texts)
