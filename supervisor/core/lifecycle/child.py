@@ -56,6 +56,7 @@ class Child(Body):
                 self.failures.forget()
                 self._start(now)
             case ev.Want(up=False, why=why):
+                self.failures.forget()
                 self._go(State.STOPPED, now, why)
 
     def _backoff(self, event: Event, now: float) -> None:
@@ -245,7 +246,7 @@ class Child(Body):
         self.last = cause, reason
         if self.failures.add(cause, reason, self.policy, now):
             self._say_crash_loop()
-        if self.failures.looping and self.policy.on_crash_loop == "fatal":
+        if cause.counted and self.failures.looping and self.policy.on_crash_loop == "fatal":
             self._enter(Phase.NONE)
             self._go(State.FATAL, now, f"crash loop: {reason}", level="error")
             return
