@@ -29,6 +29,10 @@ class Child(Body):
         match event:
             case ev.Shifted(gap):
                 self._shift(gap, now)
+            case ev.Outlive():
+                self.wanted = False
+                if not self.alive:
+                    self._call_off("shutdown", now)
             case ev.Cleared():
                 self.leftovers = False
                 if self.phase is Phase.CLEARING:

@@ -40,6 +40,11 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlive:
+    """The shutdown began. This child ends after the others: its process goes on, but it gets no new one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """An operator, new settings or new code: replace the process, or try again now."""
 
@@ -116,7 +121,7 @@ class Shifted:
 
 
 Event = (
-    Want | Restart | Spawned | SpawnFailed | Prepared | Greeted | BecameReady
+    Want | Outlive | Restart | Spawned | SpawnFailed | Prepared | Greeted | BecameReady
     | Pulse | Broken | Exited | Cleared | Tick | Shifted
 )  # fmt: skip
 

@@ -79,6 +79,8 @@ class Fleet:
 
     def apply(self, specs: Iterable[ChildSpec], enabled: Callable[[ChildSpec], bool], now: float) -> Actions:
         """Make this the configuration: add, drop, change only what differs. A planned change cuts no run short."""
+        if self.shutdown:
+            return []
         new = {spec.name: spec for spec in specs}
         out: Actions = []
         for name in [name for name in self.children if name not in new]:
@@ -115,7 +117,8 @@ class Fleet:
         """First call: end within `grace`. Second: within two seconds. Third: kill."""
         if self.shutdown is None:
             self.shutdown = Shutdown(now, now + grace, last_at=now + LAST_SHARE * grace)
-            return self._end(self._first(), How.STOP, why, now) + self._go_on_ending(now)
+            out = [pair for name in self._last() for pair in self._feed(name, ev.Outlive(), now)]
+            return out + self._end(self._first(), How.STOP, why, now) + self._go_on_ending(now)
         self.shutdown.rank += 1
         self.shutdown.by = min(self.shutdown.by, now + HURRY)
         self.shutdown.last_told = True
@@ -140,6 +143,9 @@ class Fleet:
     def _first(self) -> list[str]:
         return [name for name, spec in self.specs.items() if spec.kind != "broker" and name in self.children]
 
+    def _last(self) -> list[str]:
+        return [name for name, spec in self.specs.items() if spec.kind == "broker" and name in self.children]
+
     def _go_on_ending(self, now: float) -> Actions:
         shutdown = self.shutdown
         if shutdown is None or shutdown.last_told:
@@ -147,7 +153,7 @@ class Fleet:
         if now < shutdown.last_at and not all(self.children[name].settled for name in self._first()):
             return []
         shutdown.last_told = True
-        return self._end([name for name in self.children if name not in self._first()], How.STOP, "shutdown", now)
+        return self._end(self._last(), How.STOP, "shutdown", now)
 
     def _end(self, names: list[str], how: How, why: str, now: float) -> Actions:
         by = self.shutdown.by if self.shutdown else None
