@@ -51,7 +51,6 @@ class Body:
         self.failures = Failures()
         self.verdict: tuple[Cause, str] | None = None  # what the process is being ended for, when it is at fault
         self.last: tuple[Cause, str] | None = None  # why the last process ended
-        self.had_to_kill = False
         self._draw = draw
         self._prepare_by: float | None = None
         self._out: list[Action] = []
@@ -108,7 +107,6 @@ class Body:
     def _kill(self, now: float) -> None:
         if self.phase is not Phase.KILLING:
             self._enter(Phase.KILLING, now + KILL_WITHIN)
-            self.had_to_kill = True
             self._out.append(Kill())
 
     def _hear(self, event: Event) -> None:

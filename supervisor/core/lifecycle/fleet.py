@@ -29,6 +29,7 @@ class Shutdown:
     rank: int = 1  # how many signals came
     last_at: float = 0.0  # when the broker is ended at the latest
     last_told: bool = False
+    killed: bool = False  # SIGKILL had to be sent
 
 
 class Fleet:
@@ -135,7 +136,8 @@ class Fleet:
 
     @property
     def had_to_kill(self) -> bool:
-        return any(child.had_to_kill for child in self.children.values())
+        """In this shutdown. A hung child that was killed last week does not make today's end unclean."""
+        return self.shutdown is not None and self.shutdown.killed
 
     def living(self) -> Iterator[Child]:
         return (child for child in self.children.values() if child.alive)
@@ -164,7 +166,10 @@ class Fleet:
 
     def _feed(self, name: str, event: Event, now: float) -> Actions:
         child = self.children.get(name)
-        return [(name, action) for action in child.step(event, now)] if child else []
+        actions = child.step(event, now) if child else []
+        if self.shutdown and any(isinstance(action, ev.Kill) for action in actions):
+            self.shutdown.killed = True
+        return [(name, action) for action in actions]
 
     def _forget_removed(self) -> None:
         for name in [name for name in self._removed if self.children[name].settled]:
