@@ -89,7 +89,8 @@ class Fleet:
             out += self.step(name, ev.Want(up=False, why="removed from the configuration"), now)
         for name, spec in new.items():
             out += self._apply_one(name, spec, enabled(spec), now)
-        self.children = {name: self.children[name] for name in [*new, *self._removed] if name in self.children}
+        going = [name for name in self.children if name not in new]  # a set has another order in every process
+        self.children = {name: self.children[name] for name in [*new, *going]}
         return out
 
     def _apply_one(self, name: str, spec: ChildSpec, enabled: bool, now: float) -> Actions:
@@ -101,7 +102,7 @@ class Fleet:
         self.specs[name] = spec
         child.policy = spec.policy
         out = self.want(name, up=enabled, why="config.toml", now=now)
-        if old and (old.settings, old.kind) != (spec.settings, spec.kind):
+        if old and _born_with(old) != _born_with(spec):
             out += self.step(name, ev.Restart(why="its settings changed"), now)
         return out
 
@@ -175,3 +176,8 @@ class Fleet:
         for name in [name for name in self._removed if self.children[name].settled]:
             self._removed.discard(name)
             del self.children[name], self.specs[name]
+
+
+def _born_with(spec: ChildSpec) -> tuple[object, ...]:
+    """What a process is told at its birth only, so that a change needs a new one."""
+    return spec.kind, spec.settings, spec.policy.heartbeat_interval
