@@ -68,7 +68,7 @@ def console(record: Record, *, colour: bool, width: int = NAME_WIDTH) -> str:
     """
     child = line(str(record.get("child") or "supervisor"))
     head = f"{local(record.get('time'))} {child:<{width}}"
-    lines = [f"{head} {_said(record, colour)}"]
+    lines = [f"{head} {said(record, colour=colour)}"]
     if record.get("traceback"):
         bar = _paint("│", 90, colour=colour)
         lines += [f"{'':11} {child:<{width}} {bar} {escape(text)}" for text in str(record["traceback"]).splitlines()]
@@ -105,7 +105,8 @@ def glyph(record: Record) -> str:
     return ""
 
 
-def _said(record: Record, colour: bool) -> str:
+def said(record: Record, *, colour: bool) -> str:
+    """Return the sign and the text alone, on one line."""
     text = escape(str(record.get("text", "")))
     level = str(record.get("level", "info"))
     if sign := glyph(record):

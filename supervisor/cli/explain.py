@@ -60,13 +60,13 @@ def _headline(child: Facts, now: float) -> Iterator[str]:
     if failures := child.get("restarts"):
         yield f"{failures} failure{'s' if failures != 1 else ''} in a row"
     if retry := epoch(child.get("next_try")):
-        yield f"Next try in {coarse(retry - now)}"
+        yield f"Next try in {coarse(round(retry - now))}"
     if state(child) == "fatal":
         yield "Not tried again until config or code changes, or somebody restarts it"
     override = child.get("override")
     if isinstance(override, Mapping):
         until = epoch(override.get("until"))
-        end = f" for another {coarse(until - now)}" if until else ""
+        end = f" for another {coarse(round(until - now))}" if until else ""
         note = f": {line(str(override['note']))}" if override.get("note") else ""
         what = "enabled" if override.get("enabled") else "disabled"
         yield f"{what.capitalize()} at run time by {line(str(override.get('who')))}{end}{note}"
@@ -165,7 +165,7 @@ def _members(reply: Facts) -> list[Facts]:
 
 def _line(record: Facts) -> str:
     """A record without its child: the whole page is about that one."""
-    return form.console({**record, "child": " ", "traceback": None}, colour=False, width=0).replace("   ", " ", 1)
+    return f"{form.local(record.get('time'))} {form.said(record, colour=False)}"
 
 
 def _all(record: Facts) -> bool:

@@ -69,6 +69,10 @@ def text(found: Status, *, now: float | None = None) -> list[str]:
 def _footer(found: Status) -> list[tuple[str, str]]:
     about = found.get("supervisor") or {}
     said = [(f"note: {line(str(note))}", "dim") for note in about.get("notes") or []]
+    if about.get("demo"):
+        said.append(
+            ("demo: Kafka is the embedded broker, in memory; set kafka.bootstrap_servers for a real one", "dim")
+        )
     config = about.get("config") or {}
     if config.get("problems"):
         told = "config.toml has errors, the configuration before it is in force (supervisor check)"

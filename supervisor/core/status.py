@@ -96,7 +96,7 @@ def sentence(child: Facts) -> str:
     """Say in words how the child stands: task1 is in backoff: ConnectionError: db:5432 refused."""
     word = state(child)
     said = {"backoff": "in backoff", "running": "not ready" if not child.get("ready", True) else "running"}
-    why = line(str(_why(child) or ""))
+    why = line(str(_why(child) or "")) if word != "disabled" else ""
     return f"{_name(child)} is {line(said.get(word, word))}" + (f": {why}" if why else "")
 
 
@@ -104,7 +104,7 @@ def table(status: Facts, columns: int | None, now: float) -> Table:
     """Return the columns that fit `columns` (None: all of them, nothing is cut). `now` is epoch seconds."""
     rows = [_row(child, now) for child in children(status)]
     header = list(rows[0]) if rows else ["NAME", "STATE", "LAST RUN", "NEXT"]
-    if all(row["NOTE"].text == "-" for row in rows) and rows:
+    if rows and not any(row["NOTE"].text for row in rows):
         header.remove("NOTE")
     widths = {h: max([width(h), *(width(row[h].text) for row in rows)]) for h in header}
     if columns is not None:
@@ -145,14 +145,14 @@ def _row(child: Facts, now: float) -> dict[str, Cell]:
         "STATE": Cell(f"{sign} {line(word)}", style),
         "PID": _said(child.get("pid")),
         "UPTIME": Cell(coarse(_number(child.get("uptime")))) if alive and "uptime" in child else Cell(),
-        "SCHEDULE": _said(child.get("schedule")),
+        "SCHEDULE": _said(child.get("schedule") or _topics(child)),
         "LAST RUN": _last(child, now),
         "NEXT": Cell(_next(child, now)),
         "RESTARTS": Cell(str(int(_number(child.get("restarts")))), "yellow" if child.get("restarts") else ""),
-        "BEAT": Cell(short(_number(child["heartbeat_age"]))) if alive and child.get("heartbeat_age") else Cell(),
+        "BEAT": Cell(_beat(child)) if alive else Cell(),
         "CPU": Cell(_share(child)) if alive else Cell(),
         "MEM": Cell(size(_number(child["rss"]))) if alive and child.get("rss") else Cell(),
-        "NOTE": Cell(line(str(note(child, now) or "-")), "" if healthy(child) else style),
+        "NOTE": Cell(line(note(child, now)), "" if healthy(child) else style),
     }
 
 
@@ -172,7 +172,7 @@ def note(child: Facts, now: float) -> str:
 def _override(override: Facts, now: float) -> str:
     said = f"{'on' if override.get('enabled') else 'off'} by {override.get('who') or 'somebody'}"
     until = epoch(override.get("until"))
-    said += f", {coarse(until - now)} left" if until else ""
+    said += f", {coarse(round(until - now))} left" if until else ""
     return said + (f": {override['note']}" if override.get("note") else "")
 
 
@@ -197,6 +197,11 @@ def _last(child: Facts, now: float) -> Cell:
     return Cell(line(f"{sign} {took}" + (f" {ago(now - when)}" if when else "")), style)
 
 
+def _topics(child: Facts) -> str:
+    found = child.get("topics")
+    return ", ".join(map(str, found)) if isinstance(found, list) else ""
+
+
 def _reading(child: Facts) -> str:
     lag, records = child.get("lag"), child.get("records")
     said = [f"lag {int(_number(lag))}"] if lag is not None else []
@@ -207,10 +212,18 @@ def _reading(child: Facts) -> str:
 def _next(child: Facts, now: float) -> str:
     retry, slot = epoch(child.get("next_try")), epoch(child.get("next_slot"))
     if child.get("state") in ("backoff", "fatal"):
-        return f"retry {coarse(retry - now)}" if retry else "-"
+        return f"retry {coarse(round(retry - now))}" if retry else "-"
     if child.get("kind") == "task" and child.get("phase") == "running" and child.get("phase_age") is not None:
         return f"now, {coarse(_number(child['phase_age']))}"
-    return coarse(slot - now) if slot and child.get("state") == "running" else "-"
+    return coarse(round(slot - now)) if slot and child.get("state") == "running" else "-"
+
+
+def _beat(child: Facts) -> str:
+    age = child.get("heartbeat_age")
+    if age is None:
+        return "-"
+    seconds = _number(age)
+    return f"{seconds:.1f}s" if seconds < 10 else coarse(seconds)
 
 
 def _share(child: Facts) -> str:

@@ -16,6 +16,8 @@ def short(seconds: float) -> str:
     ['4ms', '0.21s', '8s', '2m05s', '2h14m', '3d4h']
     """
     seconds = max(0.0, seconds)
+    if not seconds < _LATEST:  # infinity, NaN: somebody's mistake, which must not end a table
+        return "?"
     if 0 < seconds < 0.01:
         return f"{seconds * 1000:.0f}ms"
     if seconds < 10 and seconds != int(seconds):
@@ -33,6 +35,8 @@ def ago(seconds: float) -> str:
 
 def coarse(seconds: float) -> str:
     """Return a duration of which the small part does not matter: 12s, 4m, 2h14m, 2d."""
+    if not abs(seconds) < _LATEST:
+        return "?"
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole}s"
@@ -44,7 +48,7 @@ def coarse(seconds: float) -> str:
 def size(amount: float) -> str:
     """Return bytes as 512B, 38M, 1.2G (powers of 1,024)."""
     for unit in ("B", "K", "M"):
-        if amount < 1024:
+        if amount < 1023.5:  # rounds to a number of at most four digits
             return f"{amount:.0f}{unit}"
         amount /= 1024
     return f"{amount:.1f}G"

@@ -82,24 +82,24 @@ def lines(columns: int | None) -> list[str]:
 
 WIDE = """\
 NAME           STATE       PID   UPTIME  SCHEDULE       LAST RUN            NEXT      RESTARTS  BEAT  CPU   MEM  NOTE
-orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  1.2%  61M  -
-notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  0.1%  38M  -
+orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  1.2%  61M
+notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  0.1%  38M
 task1          ◐ backoff   -     -       every 5m       ✗ 0.03s 4s ago      retry 8s  3         -     -     -    \
 ConnectionError: db:5432 refused
 task2          ○ disabled  -     -       every 15m      ✓ 3.8s 2d ago       -         0         -     -     -    \
 off by alice, 2h left: db migration"""
 AT_140 = """\
 NAME           STATE       PID   UPTIME  SCHEDULE       LAST RUN            NEXT      RESTARTS  BEAT  CPU   MEM  NOTE
-orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  1.2%  61M  -
-notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  0.1%  38M  -
+orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  1.2%  61M
+notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  0.1%  38M
 task1          ◐ backoff   -     -       every 5m       ✗ 0.03s 4s ago      retry 8s  3         -     -     -    \
 ConnectionError: db:5432 r…
 task2          ○ disabled  -     -       every 15m      ✓ 3.8s 2d ago       -         0         -     -     -    \
 off by alice, 2h left: db …"""
 AT_100 = """\
 NAME           STATE       UPTIME  SCHEDULE       LAST RUN            NEXT      NOTE
-orders         ● running   2h14m   orders, users  lag 0, 312 records  -         -
-notifications  ● running   2h14m   every 30s      ✓ 0.21s 12s ago     18s       -
+orders         ● running   2h14m   orders, users  lag 0, 312 records  -
+notifications  ● running   2h14m   every 30s      ✓ 0.21s 12s ago     18s
 task1          ◐ backoff   -       every 5m       ✗ 0.03s 4s ago      retry 8s  ConnectionError: db…
 task2          ○ disabled  -       every 15m      ✓ 3.8s 2d ago       -         off by alice, 2h le…"""
 AT_80 = """\
