@@ -19,7 +19,7 @@ from supervisor.parent.clients import Peer
 from supervisor.parent.listener import Listener
 from supervisor.parent.poller import Poller
 from supervisor.parent.server import REPLY_TIMEOUT, REQUEST_TIMEOUT, Respond, Server
-from support.control import BIG, connected, everything, serving, status
+from support.control import BIG, connected, everything, push, serving, status
 from support.eventually import eventually
 
 NOBODY = 65534
@@ -95,7 +95,7 @@ def _asked_as(uid: int, path: str) -> bytes:
         try:
             os.setuid(uid)
             with connected(path) as sock:
-                sock.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+                push(sock, b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
                 os.write(write, everything(sock)[:100])
         finally:
             os._exit(0)
@@ -245,6 +245,23 @@ def test_who_takes_nothing_of_a_reply_is_dropped_and_who_takes_some_is_not(serve
         served.turn()
         assert served.server.deadline() is None
         assert len(everything(lazy)) < 2_000_000
+
+
+def test_the_longest_silent_client_leaves_for_a_new_one(served: _Served, tmp_path: Path) -> None:
+    path = str(tmp_path / "ctl.sock")
+    sockets = []
+    for number in range(9):
+        served.clock.now += 0.01
+        sockets.append(connected(path))
+        if number == 5:
+            sockets[0].sendall(b"G")  # it said something since: the second is now the longest silent
+        served.turn(10.0)
+    assert everything(sockets[1]).startswith(b"HTTP/1.1 429 ")
+    sockets[0].sendall(b"ET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    served.turn(10.0)
+    assert everything(sockets[0]).startswith(b"HTTP/1.1 404 ")
+    for sock in sockets:
+        sock.close()
 
 
 def test_a_request_that_came_meanwhile_is_answered_not_thrown_away(served: _Served, tmp_path: Path) -> None:

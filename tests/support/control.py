@@ -140,6 +140,14 @@ def connected(path: str) -> socket.socket:
     return made
 
 
+def push(sock: socket.socket, data: bytes) -> None:
+    """Send; it may have been refused before."""
+    try:
+        sock.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+
+
 def everything(sock: socket.socket) -> bytes:
     """All that comes until the other side ends it."""
     data = b""
