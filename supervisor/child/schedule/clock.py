@@ -51,7 +51,8 @@ class Scheduler(schedule.Scheduler):
 
     @property
     def trigger(self) -> slots.Trigger:
-        return slots.AnyOf(tuple(job.trigger for job in self.jobs if job.trigger is not None))
+        found = tuple(job.trigger for job in self.jobs if job.trigger is not None)
+        return found[0] if len(found) == 1 else slots.AnyOf(found)
 
     def run_pending(self) -> None:
         """Run the due jobs in the order of their slots. An error of one comes out after it has its next slot."""

@@ -22,7 +22,7 @@ from supervisor.core import journal
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun
 from supervisor.core.schedule.missed import closed as all_closed
-from supervisor.core.schedule.slots import Trigger
+from supervisor.core.schedule.slots import Trigger, trigger
 from supervisor.core.spec import TaskSettings
 from supervisor.core.wire.messages import Bye, Facts
 from supervisor.core.words import short
@@ -45,7 +45,7 @@ class Runner:
         self.recorded = self.settled  # the last slot that got a record: ranges go on from there
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
         closed_rows = self.ledger.close_open(rt.birth.previous)
-        self.scheduler = clock.Scheduler(time.time, lambda: self.settled, self._jitter)
+        self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
         self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
         self.trigger = _build(self.scheduler, self.settings, self._due)
         self.barrier = 0.0  # after the clock was set back: slots up to here have run
@@ -70,7 +70,7 @@ class Runner:
     def _begin(self) -> Decision:
         """Take up the ledger's last word; decide what was missed while no process was there."""
         self.ledger.prune(keep=self.settings.history_keep, most=self.settings.history_max)
-        now, last, text = time.time(), self.ledger.settled(), self.trigger.describe()
+        now, last, text = time.time(), self.ledger.settled(), trigger(self.settings).describe()
         if last is None or self.ledger.meta("trigger") != text:
             last = max(now, last or 0.0)  # slots of another schedule are not owed
             self.ledger.set_meta("since", min(now, last))

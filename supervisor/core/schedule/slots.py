@@ -134,6 +134,10 @@ class AnyOf(Trigger):
     def next_after(self, t: float) -> float | None:
         return min((s for each in self.triggers if (s := each.next_after(t)) is not None), default=None)
 
+    def last_between(self, after: float, until: float) -> float | None:
+        found = (each.last_between(after, until) for each in self.triggers)
+        return max((slot for slot in found if slot is not None), default=None)
+
     def describe(self) -> str:
         return "; ".join(each.describe() for each in self.triggers)
 

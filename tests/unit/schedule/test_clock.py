@@ -222,6 +222,7 @@ def test_the_builder_and_the_core_name_the_same_slots(keys: dict[str, object], s
     for _ in range(20):
         assert t is not None
         assert due.next_after(t) == expected.next_after(t)
+        assert due.last_between(start, t) == expected.last_between(start, t)
         if (t := expected.next_after(t)) is None:
             break
 

@@ -221,6 +221,8 @@ def test_any_of_gives_each_instant_once() -> None:
     due = AnyOf((Every(2), Every(3), Once(1.0)))
     assert list(due.between(0, 8)) == [1.0, 2, 3, 4, 6, 8]
     assert AnyOf(()).next_after(0) is None
+    assert AnyOf((Every(0.2), Once(5.0))).last_between(0, 0.75) == 0.6
+    assert due.last_between(8.5, 8.9) is None
     assert due.describe() == "every 2s; every 3s; once at 1970-01-01 00:00:01Z"
 
 
