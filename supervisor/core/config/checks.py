@@ -101,7 +101,7 @@ def _task(task: Task, path: Path) -> Iterator[Fault]:
 def _consumer(consumer: Consumer, tables: Tables, path: Path) -> Iterator[Fault]:
     yield from _waits(consumer.retry_backoff.base, consumer.retry_backoff.max, (*path, "retry_backoff"))
     yield from _waits(consumer.start_backoff.base, consumer.start_backoff.max, (*path, "start_backoff"))
-    yield from properties.together({**tables.kafka.properties, **consumer.properties}, (*path, "properties"))
+    yield from properties.together(tables.kafka.properties, consumer.properties, (*path, "properties"))
     if consumer.dead_letter_topic in consumer.topics:
         hint = "what cannot be handled would come back for ever"
         expected = "a topic that this consumer does not read"

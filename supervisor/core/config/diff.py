@@ -33,7 +33,7 @@ class Change:
 
 
 def diff(old: Plan, new: Plan) -> tuple[Change, ...]:
-    """Return what differs: the supervisor first, then what goes, what changes, what comes. Line numbers do not count."""
+    """Return what differs, line numbers aside: the supervisor first, then what goes, what changes, what comes."""
     before = {child.name: child for child in old.children}
     after = {child.name: child for child in new.children}
     gone = [Change(kind="remove", name=name, what="") for name in before if name not in after]

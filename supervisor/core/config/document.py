@@ -88,7 +88,7 @@ class Consumer(Keeping):
 
     enabled: bool = key(True, "the toggle")
     handler: Target = required('"module:function"; record or records, resources and ctx by parameter name')
-    topics: Topics = required("one or more")
+    topics: Topics = required("the topics, one or more")
     group_id: Line = required("the consumer group")
     auto_offset_reset: Literal["earliest", "latest", "error"] = required("where a group without offsets begins")
     bootstrap_servers: Servers | None = key(None, "default: that of [kafka]")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from supervisor.core.config.problems import did_you_mean, quoted
 from supervisor.core.config.source import Source
@@ -26,13 +25,14 @@ def set_enabled(source: str, name: str, enabled: bool) -> str:
     """
     wanted = _parse(source)
     section = _section_of(wanted, name)
-    line = Source("", source, wanted).line((section, name))
+    header = Source("", source, wanted).header((section, name))
     has_it = "enabled" in wanted[section][name]
     wanted[section][name]["enabled"] = enabled
-    lines = source.splitlines(keepends=True)
-    if line and not has_it and lines[line - 1].lstrip().startswith("["):
-        return _checked(_inserted(lines, line, f"enabled = {str(enabled).lower()}"), wanted)
-    return _checked(_replaced(source, (section, name), enabled=enabled), wanted)
+    if header and not has_it:
+        return _checked(_inserted(source.split("\n"), header, f"enabled = {str(enabled).lower()}"), wanted)
+    document: Any = tomlkit.parse(source)
+    document[section][name]["enabled"] = enabled
+    return _checked(tomlkit.dumps(document), wanted)
 
 
 def add_table(source: str, section: Literal["tasks", "consumers"], name: str, values: Mapping[str, Any]) -> str:
@@ -55,19 +55,8 @@ def add_table(source: str, section: Literal["tasks", "consumers"], name: str, va
 
 def _inserted(lines: list[str], line: int, text: str) -> str:
     """Put a line below the table's header: tomlkit would put it last, below the comment of the next table."""
-    header = lines[line - 1]
-    newline = "\r\n" if header.endswith("\r\n") else "\n"
-    lines[line - 1] = header.rstrip("\r\n") + newline + text + newline
-    return "".join(lines)
-
-
-def _replaced(source: str, path: tuple[str, str], *, enabled: bool) -> str:
-    try:
-        document: Any = tomlkit.parse(source)
-        document[path[0]][path[1]]["enabled"] = enabled
-        return tomlkit.dumps(document)
-    except TOMLKitError as error:
-        raise _by_hand() from error
+    lines.insert(line, text + ("\r" if lines[line - 1].endswith("\r") else ""))
+    return "\n".join(lines)
 
 
 def _parse(source: str) -> dict[str, Any]:
@@ -90,10 +79,10 @@ def _section_of(data: Mapping[str, Any], name: str) -> str:
 
 
 def _checked(text: str, wanted: Mapping[str, Any]) -> str:
-    if _parse(text) != wanted:
-        raise _by_hand()
+    try:
+        same = tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        same = False
+    if not same:
+        raise SupervisorError("config.toml is written in a way that cannot be changed safely: change it by hand")
     return text
-
-
-def _by_hand() -> SupervisorError:
-    return SupervisorError("config.toml is written in a way that cannot be changed safely: change it by hand")

@@ -78,14 +78,17 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _BARE.fullmatch(part) else quoted(part))
+            text += ("." if text else "") + (_cut(part) if _BARE.fullmatch(part) else quoted(part))
     return escape(text)
 
 
 def quoted(text: str) -> str:
     """Return a text in quotes as TOML could hold it, cut when long."""
-    kept = text if len(text) <= _LONGEST_KEY else text[:_LONGEST_KEY] + "…"
-    return '"' + kept.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + _cut(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_KEY else text[:_LONGEST_KEY] + "…"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ Which properties exist, only the library can say; it is asked in the process tha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from supervisor.core.config.problems import Fault, Path, did_you_mean
@@ -54,30 +55,33 @@ def faults(properties: Mapping[str, Any], path: Path, library: Librdkafka | None
             yield fault
 
 
-def together(properties: Mapping[str, Any], path: Path) -> Iterator[Fault]:
-    """Judge what a consumer ends up with: [kafka] and its own, merged."""
+def together(general: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> Iterator[Fault]:
+    """Judge what a consumer ends up with: [kafka], and its own `properties` at `path`."""
+    properties = {**general, **own}
+    for name, fault in _contradictions(properties):
+        place = path if name in own else ("kafka", "properties")
+        yield replace(fault, path=(*place, name))
+
+
+def _contradictions(properties: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
     protocol = properties.get("group.protocol")
     if protocol != "classic":
         hint = "the broker decides it, save with `group.protocol = classic`"
-        for name in sorted(NOT_WITH_CONSUMER_PROTOCOL & properties.keys()):
-            where = (*path, name)
-            yield Fault(path=where, found="has no place in the group protocol", hint=hint, warning=protocol is None)
-    yield from _order(properties, path, 3, "heartbeat.interval.ms", "session.timeout.ms")
-    yield from _order(properties, path, 1, "session.timeout.ms", "max.poll.interval.ms")
+        fault = Fault(path=(), found="has no place in the group protocol", hint=hint, warning=protocol is None)
+        yield from ((name, fault) for name in sorted(NOT_WITH_CONSUMER_PROTOCOL & properties.keys()))
+    yield from _order(properties, 3, "heartbeat.interval.ms", "session.timeout.ms")
+    yield from _order(properties, 1, "session.timeout.ms", "max.poll.interval.ms")
 
 
-def _order(properties: Mapping[str, Any], path: Path, factor: int, low: str, high: str) -> Iterator[Fault]:
+def _order(properties: Mapping[str, Any], factor: int, low: str, high: str) -> Iterator[tuple[str, Fault]]:
     """`high` must be at least `factor` times `low`; told at the one that is given."""
-    if low not in properties and high not in properties:
-        return
     least, most = (_number(properties, name) for name in (low, high))
     if factor * least > most:
-        times = f"{factor} times " if factor > 1 else ""
-        low_given = low in properties
-        expected = f"at most {most / factor:g}" if low_given else f"at least {factor * least:g}"
-        found = f"{least if low_given else most:g}"
-        hint = f"{high} must not be shorter than {times}{low}"
-        yield Fault(path=(*path, low if low_given else high), expected=expected, found=found, hint=hint)
+        hint = f"{high} must not be shorter than {f'{factor} times ' if factor > 1 else ''}{low}"
+        if low in properties:
+            yield low, Fault(path=(), expected=f"at most {most / factor:g}", found=f"{least:g}", hint=hint)
+        else:
+            yield high, Fault(path=(), expected=f"at least {factor * least:g}", found=f"{most:g}", hint=hint)
 
 
 def _fault(path: Path, name: str, value: Any, library: Librdkafka | None) -> Fault | None:

@@ -33,8 +33,8 @@ def _for_people(value: Any) -> Any:
     kept = {key: _for_people(inner) for key, inner in value.items() if not _is_noise(key, inner)}
     if "patternProperties" in kept:
         kept["additionalProperties"] = False
-    given = [inner for inner in kept.get("anyOf", []) if inner != {"type": "null"}]
-    return {**given[0], **{key: inner for key, inner in kept.items() if key != "anyOf"}} if len(given) == 1 else kept
+    given = [inner for inner in kept.pop("anyOf", []) if inner != {"type": "null"}]
+    return {**given[0], **kept} if len(given) == 1 else {**kept, **({"anyOf": given} if given else {})}
 
 
 def _is_noise(key: str, value: Any) -> bool:

@@ -25,6 +25,8 @@ _BOMS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF
 _AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _LONGEST_LINE = 120
 _URL_PATH = re.compile(r"(://[^/\s\"']{1,300}/)[^\s\"']+")  # of a webhook, say: it is its password
+_UNQUOTED = re.compile(r"=\s*[0-9]+(ms|s|m|h|d)\b")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # one within a word would hide the word from us
 _HEADER = re.compile(r"\s*\[")
 
 
@@ -53,6 +55,11 @@ class Source:
             path = path[:-1]
         return self._positions.get(path)
 
+    def header(self, path: Path) -> int | None:
+        """Return the line of the table's own header, if it has one."""
+        headers = ((start, data) for start, piece, data in _statements(self._lines) if _HEADER.match(piece))
+        return next((start for start, data in headers if _deepest(data) == path), None)
+
     def where(self, path: Path) -> str:
         line = self.line(path)
         return f"{self.file}:{line}" if line else self.file
@@ -68,15 +75,16 @@ class Source:
         return value
 
     def problem(self, fault: Fault) -> Problem:
-        line = self.line(fault.path)
+        line, value = self.line(fault.path), self.at(fault.path)
+        filled = isinstance(value, str) and "${" in value and not fault.found
         secret = _is_secret(fault.path)
         return Problem(
             file=self.file,
             line=line,
             key=dotted(fault.path),
-            found=fault.found or shown(self.at(fault.path), secret=secret),
+            found=fault.found or shown(value, secret=secret),
             expected=fault.expected,
-            hint=fault.hint,
+            hint=fault.hint or ("look at what its variable holds" if filled else ""),
             source="" if secret or line is None else _excerpt(self._lines, line, first=line),
         )
 
@@ -106,8 +114,6 @@ def read(raw: bytes, file: str) -> Source:
 def shown(value: Any, *, secret: bool = False) -> str:
     """Return a value as it may stand in a message: short, on one line, no secret in it."""
     match value:
-        case None:
-            return "nothing"
         case _ if secret:
             return redact.HIDDEN
         case bool():
@@ -165,7 +171,8 @@ def _syntax(error: tomllib.TOMLDecodeError, text: str, file: str) -> ConfigError
     found = _AT.sub("", said).replace("Cannot overwrite a value", "this key is there twice")
     found = re.sub(r"Cannot declare \((.*?),?\) twice", _twice, found)[:_LONGEST_LINE]
     source = _excerpt(lines, line, first=_statement_of(lines, line))
-    return ConfigError([Problem(file=file, line=line, found=f"not TOML: {found}{column}", source=source)])
+    hint = 'a duration stands in quotes: "30s"' if _UNQUOTED.search(source) else ""
+    return ConfigError([Problem(file=file, line=line, found=f"not TOML: {found}{column}", hint=hint, source=source)])
 
 
 def _twice(match: re.Match[str]) -> str:
@@ -249,7 +256,8 @@ def _paths(data: Any) -> Iterator[Path]:
 
 def _excerpt(lines: list[str], line: int, *, first: int) -> str:
     """Return the source line for people; nothing when its statement, begun on line `first`, may hold a secret."""
-    if any(redact.mentions_secret(text) for text in lines[first - 1 : line]):
+    if any(redact.mentions_secret(_CONTROL.sub("", text)) for text in lines[first - 1 : line]):
         return ""
-    kept = _URL_PATH.sub(rf"\1{redact.HIDDEN}", redact.text(lines[line - 1].strip()))
+    plain = _CONTROL.sub("", lines[line - 1]).strip()
+    kept = _URL_PATH.sub(rf"\1{redact.HIDDEN}", redact.text(plain))
     return escape(kept if len(kept) <= _LONGEST_LINE else kept[:_LONGEST_LINE] + "…")

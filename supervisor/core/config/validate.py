@@ -26,6 +26,7 @@ _EXPECTED = {  # pydantic's names of errors; {…} from the error's context
     "bool_type": "true or false",
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "list_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
@@ -133,11 +134,12 @@ def _fault(model: type[Table], error: Mapping[str, Any], above: Path) -> Fault:
         return _unknown(path, _fields(model, error["loc"][:-1]))
     if kind == "missing":
         meaning = _fields(model, error["loc"][:-1])[str(error["loc"][-1])].description
-        return Fault(path=path, found="this key is missing", hint=f"it is {meaning}")
+        return Fault(path=path, found=f"this key is missing: {meaning}")
     if kind == "literal_error":
         words = _WORD.findall(context["expected"])
         return Fault(path=path, expected=one_of(words))
-    return Fault(path=path, expected=_EXPECTED[kind].format(**context))
+    limits = {name: int(value) for name, value in context.items() if isinstance(value, int | float)}
+    return Fault(path=path, expected=_EXPECTED.get(kind, "another value").format(**limits))
 
 
 def _unknown(path: Path, known: Mapping[str, FieldInfo]) -> Fault:
