@@ -29,8 +29,8 @@ def faults(tables: Tables, library: Librdkafka | None) -> Iterator[Fault]:
         yield from _task(task, ("tasks", name))
     for name, consumer in tables.consumers.items():
         yield from _policy(consumer, general, ("consumers", name))
-        yield from _consumer(consumer, tables, ("consumers", name))
         yield from properties.faults(consumer.properties, ("consumers", name, "properties"), library)
+        yield from _consumer(consumer, tables, ("consumers", name))
     yield from _groups(tables.consumers)
     yield from _amount(tables)
 
