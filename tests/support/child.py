@@ -43,6 +43,7 @@ from supervisor.core.wire.messages import (
 
 WITHIN = 30.0  # generous: two busy cores
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 
 def spec(name: str, settings: Settings, kind: str = "task", policy: Policy | None = None) -> ChildSpec:
@@ -141,7 +142,7 @@ class ForkedChild:
         return os.waitstatus_to_exitcode(self._status)
 
     def doing(self) -> page.Doing | None:
-        return page.read(self._page)
+        return page.read(memoryview(self._page))
 
     def wait_doing(self, phase: str, subject: str = "", within: float = WITHIN) -> page.Doing:
         """Wait until the black box page says so."""
@@ -224,7 +225,7 @@ class ForkedChild:
                 self.read()
         return self._status is not None
 
-    def _until(self, condition: Callable[[], Any], within: float, what: str) -> Any:
+    def _until(self, condition: Callable[[], T | None], within: float, what: str) -> T:
         end = time.monotonic() + within
         while not (value := condition()):
             if time.monotonic() > end:

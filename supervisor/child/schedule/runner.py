@@ -61,7 +61,6 @@ class Runner:
         if self.settings.run_on_start and not self.rt.leaving:
             self._extra("start", {})
         while not self.rt.leaving and not self._spent():
-            self._look_at_the_clock()
             self.scheduler.run_pending()
             self._obey()
             self._rest()
@@ -80,7 +79,7 @@ class Runner:
         self.rt.post(Facts({"paused": None}))  # what the process before said
         self.settled = self.recorded = last
         if last > now + STEP:
-            self._set_back(now)
+            self._set_back(now, last - now)
         if self.settled >= now:
             return Decision()
         decision = due(self.trigger, self.settled, now, self.settings, "down", self._disabled())
@@ -148,21 +147,22 @@ class Runner:
         step = time.time() - time.monotonic() - self.skew
         self.skew += step
         if step < -STEP:
-            self._set_back(time.time())
+            self._set_back(time.time(), -step)
         elif step > STEP:
             self.stepped = True
 
-    def _set_back(self, now: float) -> None:
+    def _set_back(self, now: float, by: float) -> None:
         """What the ledger says of times to come is void, save what has run: that must not run again."""
         self.barrier = max(self.settled, now)
         self.ledger.forget_future(now)
         self.settled = self.recorded = now
         self.scheduler.reschedule()
-        text = f"the clock was set back by {short(self.barrier - now)}; slots that have run already do not run again"
+        text = f"the clock was set back by {short(by)}; slots that have run already do not run again"
         self.rt.notice("warning", "clock", text)
 
     def _rest(self) -> None:
-        """Sleep until the next slot, an order, or the end."""
+        """Sleep until the next slot, an order, or the end; look whether the clock was set, before and after."""
+        self._look_at_the_clock()
         idle = self.scheduler.idle_seconds
         upcoming = self._upcoming()
         waits = self.barrier > time.time() and upcoming != self.scheduler.next_slot
@@ -172,6 +172,7 @@ class Runner:
         if wait > 0 and not self.rt.leaving and not self._spent():
             self.rt.enter("idle", budget=wait + SLACK)
             self.rt.wait(wait)
+            self._look_at_the_clock()
 
     def _upcoming(self) -> float | None:
         """The next slot that will run: those that have a record do not."""
