@@ -11,12 +11,13 @@ import mmap
 import os
 import resource
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import multiprocess
+import multiprocess.popen_fork  # otherwise read from disk by the first fork, when there may be no descriptor for it
 import multiprocess.process
 
 from supervisor.core.lifecycle.exits import ExitStatus
@@ -121,6 +122,8 @@ def fork(name: str, target: Callable[[Ends], None]) -> Process:
     with ExitStack() as undo:
         messages_r, messages_w = _pipe(undo)
         orders_r, orders_w = _pipe(undo)
+        for fd in (messages_r, messages_w, orders_w):  # neither side ever waits for the other to read
+            os.set_blocking(fd, False)
         dump = _owned(undo, os.memfd_create(f"forkwarden-{name}"))
         shared = mmap.mmap(-1, box.SIZE)
         undo.callback(shared.close)
@@ -128,8 +131,6 @@ def fork(name: str, target: Callable[[Ends], None]) -> Process:
         undo.pop_all()
     os.close(messages_w)
     os.close(orders_r)
-    os.set_blocking(messages_r, False)
-    os.set_blocking(orders_w, False)
     process.messages, process.orders, process.page, process.dump = messages_r, orders_w, shared, dump
     return process
 
@@ -138,18 +139,21 @@ def fork_bare(name: str, target: Callable[..., None], *args: Any) -> Process:
     """Fork without any connection but what `args` carry. The one door through which every process comes."""
     assert_one_thread()
     handle = _CONTEXT.Process(name=name, target=target, args=args)
-    before = _open_fds()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        handle.start()
-    except OSError:
-        _close_leaked(before)
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with _closing_leaked():
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            handle.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     # otherwise every later start() polls, and may reap, the other children behind our back
     multiprocess.process._children.discard(handle)
-    return Process(pid=handle.pid, pidfd=os.pidfd_open(handle.pid), handle=handle)
+    try:
+        return Process(pid=handle.pid, pidfd=os.pidfd_open(handle.pid), handle=handle)
+    except OSError:  # the pipes took the last descriptors: a process that cannot be watched must not be
+        os.kill(handle.pid, signal.SIGKILL)
+        handle.join()
+        handle.close()
+        raise
 
 
 def assert_one_thread() -> None:
@@ -178,19 +182,20 @@ def _owned(undo: ExitStack, fd: int) -> int:
     return fd
 
 
-def _open_fds() -> set[str]:
+@contextmanager
+def _closing_leaked() -> Iterator[None]:
+    """multiprocess makes two pipes and leaves them open when the second, or the fork itself, is refused."""
+    before = _open_fds()
+    spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the number that the listing itself had
     try:
-        return set(os.listdir("/proc/self/fd"))
-    except OSError:  # out of descriptors: the fork below fails for the same reason, and there is nothing to compare
-        return set()
-
-
-def _close_leaked(before: set[str]) -> None:
-    """multiprocess makes two pipes and leaves them open when the fork itself is refused."""
-    if not before:
-        return
-    for fd in _open_fds() - before:
-        try:
+        yield
+    except BaseException:
+        os.close(spare)  # the next listing takes its place, also when no other is left
+        for fd in _open_fds() - before:
             os.close(int(fd))
-        except OSError:
-            pass  # the descriptor of the listing itself
+        raise
+    os.close(spare)
+
+
+def _open_fds() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
