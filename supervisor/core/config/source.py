@@ -20,7 +20,7 @@ from supervisor.core.escape import escape
 MOST_BYTES = 1024 * 1024
 MOST_LEVELS = 16  # keys within keys; the validator and the printer recurse
 _NESTED = f"at most {MOST_LEVELS} keys or lists within each other"
-_PARSED_AT_MOST = 16 * MOST_BYTES  # characters spent on finding lines; beyond, keys are named without their line
+_PARSED_AT_MOST = 4 * MOST_BYTES  # characters spent on finding lines; beyond, keys are named without their line
 _BOMS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 _AT = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 _LONGEST_LINE = 120
