@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from supervisor.core.config import keys, redact
 from supervisor.core.escape import escape
-from supervisor.core.spec import ChildSpec, ConsumerSettings, Plan, SupervisorSettings
+from supervisor.core.lifecycle.fleet import born_with
+from supervisor.core.spec import ChildSpec, Plan, SupervisorSettings
 
 Kind = Literal["add", "remove", "toggle", "update", "restart", "supervisor"]
 
@@ -21,7 +22,8 @@ _LONGEST = 40
 class Change:
     """`update` changes no process, `restart` replaces it after a drain, `supervisor` needs a new start of it all.
 
-    A child whose settings and `enabled` both differ is a restart; one with `enabled` and policy is a toggle.
+    A child whose settings and `enabled` both differ is a restart; one with `enabled` and policy is a toggle. Of its
+    policy only the heartbeat's interval is known to the process itself.
     """
 
     kind: Kind
@@ -71,15 +73,9 @@ def _child(old: ChildSpec, new: ChildSpec) -> Change | None:
 
 
 def _kind(old: ChildSpec, new: ChildSpec) -> Kind:
-    if old.kind != new.kind or _without_neighbours(old) != _without_neighbours(new):
+    if born_with(old) != born_with(new):
         return "restart"
     return "toggle" if old.enabled != new.enabled else "update"
-
-
-def _without_neighbours(child: ChildSpec) -> Any:
-    """How many other members there are is nothing to restart for: the group shares the partitions out by itself."""
-    settings = child.settings
-    return replace(settings, processes=0) if isinstance(settings, ConsumerSettings) else settings
 
 
 def _settings(old: ChildSpec, new: ChildSpec) -> str:

@@ -8,12 +8,12 @@ to follows when they are gone, or when 80 % of the time is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import Action, Event, How
-from supervisor.core.spec import ChildSpec
+from supervisor.core.spec import ChildSpec, ConsumerSettings
 
 LAST_SHARE = 0.8  # of the grace period, after which the broker is ended beside its clients
 HURRY = 2.0  # seconds that a second signal leaves
@@ -102,7 +102,7 @@ class Fleet:
         self.specs[name] = spec
         child.policy = spec.policy
         out = self.want(name, up=enabled, why="config.toml", now=now)
-        if old and _born_with(old) != _born_with(spec):
+        if old and born_with(old) != born_with(spec):
             out += self.step(name, ev.Restart(why="its settings changed"), now)
         return out
 
@@ -178,6 +178,9 @@ class Fleet:
             del self.children[name], self.specs[name]
 
 
-def _born_with(spec: ChildSpec) -> tuple[object, ...]:
+def born_with(spec: ChildSpec) -> tuple[object, ...]:
     """What a process is told at its birth only, so that a change needs a new one."""
-    return spec.kind, spec.settings, spec.policy.heartbeat_interval
+    settings = spec.settings
+    # a member need not know how many others there are: the group shares the partitions out by itself
+    alone = replace(settings, processes=0) if isinstance(settings, ConsumerSettings) else settings
+    return spec.kind, alone, spec.policy.heartbeat_interval

@@ -40,6 +40,7 @@ def test_comments_and_the_order_of_tables_are_no_difference() -> None:
         (TASK + 'grace_period = "5s"\n', ("update", "a", "grace_period 10s → 5s")),
         (TASK + 'backoff = { base = "2s" }\n', ("update", "a", "backoff.base 1s → 2s")),
         (TASK + 'max_rss = "1GiB"\n', ("update", "a", "max_rss none → 1GiB")),
+        (TASK + 'heartbeat = { interval = "2s" }\n', ("restart", "a", "heartbeat.interval 1s → 2s")),
         (TASK + "critical = true\n", ("update", "a", "critical false → true")),
         (TASK + "critical = true\nenabled = false\n", ("toggle", "a", "disabled, critical false → true")),
         (TASK + "retries = 1\nenabled = false\n", ("restart", "a", "disabled, retries 0 → 1")),
