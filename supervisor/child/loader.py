@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import linecache
 import pkgutil
 import sys
 import traceback
@@ -60,8 +59,6 @@ def walk(tb: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
 
 
 def _import(target: str, name: str) -> ModuleType:
-    importlib.invalidate_caches()  # a module that was written a moment ago
-    linecache.checkcache()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as e:

@@ -224,6 +224,11 @@ def connect(path: str) -> sqlite3.Connection:
     return db
 
 
+def warm_up() -> None:
+    """Let SQLite set itself up; nothing stays open."""
+    connect(":memory:").close()
+
+
 def rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
