@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Collection
 
 PARENT_GONE = 71
@@ -43,3 +44,15 @@ def close_all_but(keep: Collection[int]) -> None:
         os.closerange(start, fd)
         start = fd + 1
     os.closerange(start, 1 << 30)
+
+
+def nowhere(*streams: int) -> None:
+    """Let these of 0, 1 and 2 lead to /dev/null. The supervisor's terminal or pipe is not kept open by us.
+
+    multiprocess gives Python another sys.stdin but leaves descriptor 0 where it was; ours is 0 again.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in streams:
+        os.dup2(null, fd)
+    os.close(null)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  for the rest of the process

@@ -6,13 +6,12 @@ import json
 import logging
 import os
 import signal
-import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import setproctitle
 
-from supervisor.forked import adopt_orphans, close_all_but, die_with, reset_signals
+from supervisor.forked import adopt_orphans, close_all_but, die_with, nowhere, reset_signals
 
 MAX_RESULT = 8 * 1024 * 1024
 
@@ -21,14 +20,20 @@ def run(parent_pid: int, result: int, name: str, function: Callable[..., Any], a
     """Call `function`, write {"ok": what it returned} or {"error": why} as JSON, and end."""
     try:
         enter(parent_pid, name, {result})
-        answer = {"ok": function(*args)}
+        answer = _json({"ok": function(*args)})
     except BaseException as error:
-        answer = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-8192:]}
+        answer = _json({"error": f"{type(error).__name__}: {error}"[:4096]})
     try:
-        with open(result, "wb", buffering=0) as pipe:
-            _write_all(pipe.fileno(), json.dumps(answer).encode()[:MAX_RESULT])
+        _write_all(result, answer)
     finally:
         os._exit(0)
+
+
+def _json(answer: dict[str, Any]) -> bytes:
+    data = json.dumps(answer).encode()
+    if len(data) > MAX_RESULT:
+        raise ValueError(f"its result has {len(data)} bytes, {MAX_RESULT} bytes are allowed")
+    return data
 
 
 def enter(parent_pid: int, name: str, keep: set[int]) -> None:
@@ -40,9 +45,7 @@ def enter(parent_pid: int, name: str, keep: set[int]) -> None:
     # a handler that we inherited holds the number of a descriptor that is about to mean something else
     logging.getLogger().handlers.clear()
     close_all_but(keep)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    nowhere(0, 1, 2)
     setproctitle.setproctitle(f"forkwarden: {name}")
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 

@@ -51,16 +51,11 @@ class Helpers:
         done: Callable[[Outcome], None],
     ) -> None:
         """Call `function(*args)` in a process of its own; `done` is called once, in a later turn or at once."""
-        read, write = os.pipe2(os.O_CLOEXEC)
         try:
-            process = fork_bare(name, run, os.getpid(), write, name, function, args)
-        except (OSError, RuntimeError) as error:
-            os.close(read)
+            process, read = _fork(name, function, args)
+        except (OSError, RuntimeError) as error:  # EMFILE, EAGAIN, ENOMEM; a library's thread in the parent
             done(Outcome(error=f"{name} could not be started: {error}"))
             return
-        finally:
-            os.close(write)
-        os.set_blocking(read, False)
         helper = _Helper(name, process, read, now + within, within, done)
         for fd in (read, process.pidfd):
             self._by_fd[fd] = helper
@@ -80,6 +75,11 @@ class Helpers:
 
     def deadline(self) -> float | None:
         return min((helper.until for helper in self._by_fd.values() if not helper.late), default=None)
+
+    def shift(self, gap: float) -> None:
+        """The supervisor was frozen for `gap` seconds, and what it started perhaps with it."""
+        for helper in set(self._by_fd.values()):
+            helper.until += gap
 
     def expire(self, now: float) -> None:
         for helper in set(self._by_fd.values()):
@@ -121,11 +121,32 @@ class Helpers:
             self._poller.unregister(fd)
 
 
+def _fork(name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Process, int]:
+    """Return the process and the pipe on which its result comes."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        process = fork_bare(name, run, os.getpid(), write, name, function, args)
+    except BaseException:
+        os.close(read)
+        raise
+    finally:
+        os.close(write)
+    os.set_blocking(read, False)
+    return process, read
+
+
 def _outcome(helper: _Helper) -> Outcome:
     if helper.late:
         return Outcome(error=f"{helper.name} took longer than {helper.within:g} s")
+    if len(helper.data) > MAX_RESULT:
+        return Outcome(error=f"{helper.name}: its result is larger than {MAX_RESULT} bytes")
     try:
         answer = json.loads(helper.data)
-    except ValueError:
-        return Outcome(error=f"{helper.name} died without a result")
-    return Outcome(error=answer["error"]) if "error" in answer else Outcome(value=answer.get("ok"))
+    except (ValueError, RecursionError):
+        answer = None
+    match answer:  # user code that a helper imports can write there itself: any shape may come
+        case {"error": str(error)}:
+            return Outcome(error=error)
+        case {"ok": value}:
+            return Outcome(value=value)
+    return Outcome(error=f"{helper.name} died without a result")
