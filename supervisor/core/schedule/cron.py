@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import cronsim.explain  # noqa: F401  cronsim itself imports it late; so it is shared with the children
 from cronsim import CronSim, CronSimError
 
 from supervisor.core.schedule import wall
