@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Collection
 
 from supervisor.parent.poller import Lane, Poller
@@ -24,6 +25,7 @@ class Strangers:
         self._ours = ours
         self._bears_run_id = bears_run_id
         self._left_by: dict[int, tuple[int, frozenset[str]]] = {}  # pidfd -> pid, the children that may have left it
+        self._below_us = Children()
 
     def __bool__(self) -> bool:
         return bool(self._left_by)
@@ -36,7 +38,7 @@ class Strangers:
         """Children `names` were just reaped: kill what they left. True when anything is left to wait for."""
         self.reap_dead()
         known = {pid for pid, _ in self._left_by.values()} | set(self._ours())
-        for pid in children_of(os.getpid()) - known:
+        for pid in self._below_us.pids() - known:
             if os.getpid() != 1 or self._bears_run_id(pid):
                 self._kill(pid, frozenset(names))
         return any(names_of & set(names) for _, names_of in self._left_by.values())
@@ -56,23 +58,42 @@ class Strangers:
             _reap(dead)
 
     def _kill(self, pid: int, names: frozenset[str]) -> None:
+        os.kill(pid, signal.SIGKILL)  # it is our child until we reap it: nobody else can have its number
         try:
             pidfd = os.pidfd_open(pid)
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            _reap(pid)
+        except OSError:  # no descriptor is left to watch it by
+            _reap_soon(pid)
             return
         self._left_by[pidfd] = pid, names
         self._poller.register(pidfd, Lane.STRANGER)
 
 
-def children_of(pid: int) -> set[int]:
-    """Return the pids of living and dead children of a single-threaded process."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as children:
-            return {int(each) for each in children.read().split()}
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return {int(each) for each in os.listdir("/proc") if each.isdigit() and _parent_of(each) == pid}
+class Children:
+    """Our own children, the living and the dead. The file is held open: it must be readable when no other can be."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+            self._file = -1
+
+    def pids(self) -> set[int]:
+        if self._file < 0:
+            return {int(each) for each in os.listdir("/proc") if each.isdigit() and _parent_of(each) == os.getpid()}
+        data = b""
+        while piece := os.pread(self._file, 1 << 16, len(data)):
+            data += piece
+        return {int(each) for each in data.split()}
+
+
+def end_all(spare: Collection[int], within: float) -> None:
+    """A bug of ours: kill whatever is below us, and what comes to us in its place, until nobody is left."""
+    below_us, end = Children(), time.monotonic() + within
+    while (left := below_us.pids() - set(spare)) and time.monotonic() < end:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+            _reap(pid)
+        time.sleep(0.001)
 
 
 def _parent_of(pid: str) -> int | None:
@@ -92,8 +113,16 @@ def _peek() -> int | None:
     return found.si_pid if found else None
 
 
-def _reap(pid: int) -> None:
+def _reap(pid: int) -> bool:
+    """Reap it if it is dead; False: it is not."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
-        pass  # reaped already
+        return True  # reaped already
+
+
+def _reap_soon(pid: int) -> None:
+    """Who was killed is dead within a moment, or in the kernel's hands and never."""
+    end = time.monotonic() + 0.05
+    while not _reap(pid) and time.monotonic() < end:
+        time.sleep(0.001)
