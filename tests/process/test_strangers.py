@@ -309,11 +309,8 @@ def test_a_thousand_children_are_all_listed() -> None:
 def test_at_a_bug_of_ours_everything_below_us_ends_but_the_guard() -> None:
     def check() -> None:
         parent = Parent()
-        process, spared = (
-            parent.fork(lambda ends: [away(ends) for _ in range(5)] and None),
-            parent.fork(idle),
-        )
-        daemons = parent.said(process, 5)
+        process, spared = parent.fork(three_away), parent.fork(idle)
+        daemons = parent.said(process, 3)
         os.kill(process.pid, signal.SIGSTOP)
         end_all({spared.pid}, within=30)
         assert [state(pid) for pid in [process.pid, *daemons]] == [""] * 4
