@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from support.child import ForkedChild, spec
 from supervisor.child.broker import mock
 from supervisor.child.broker.address import read
 from supervisor.child.kafka import consumer
+from supervisor.child.runtime import Runtime
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Policy
+from support.child import ForkedChild, spec
 
 WITHIN = 45.0  # joins and rebalances on a loaded machine
 POOL = {f"p{partitions}-{number}": partitions for partitions in (1, 2, 4) for number in range(8)}
@@ -46,7 +47,7 @@ class Kafka:
             {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "acks": "all", "log_level": 2}
             | {"message.max.bytes": 8_000_000}
         )
-        place = {} if partition is None else {"partition": partition}
+        place: dict[str, Any] = {} if partition is None else {"partition": partition}
         for value in values:
             raw = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
             producer.produce(topic, raw, **place, **more)
@@ -99,8 +100,15 @@ class EmbeddedBroker(ForkedChild):
 
     def __init__(self, folder: Path, topics: dict[str, int] | None = None) -> None:
         settings = BrokerSettings(topics=POOL if topics is None else topics)
-        super().__init__(mock.run, spec("kafka-embedded", settings, "broker"), folder)
+        super().__init__(self.serve, spec("kafka-embedded", settings, "broker"), folder)
         self._stock = list(settings.topics.items())
+
+    def __enter__(self) -> Self:
+        return self
+
+    @staticmethod
+    def serve(rt: Runtime) -> int:
+        return mock.run(rt)
 
     @property
     def address_file(self) -> Path:
@@ -146,6 +154,14 @@ class Consumer(ForkedChild):
         (folder / "mine.py").write_text(HANDLERS + code)
         super().__init__(consumer.run, spec, folder)
 
+    def __enter__(self) -> Self:
+        return self
+
+    @property
+    def page(self) -> bytes:
+        """The black box, as the parent reads it after the end."""
+        return bytes(self._page)
+
     @property
     def got(self) -> list[Any]:
         """What the handlers of this folder wrote, one JSON value a line; a line half written is not there yet."""
@@ -153,8 +169,7 @@ class Consumer(ForkedChild):
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def wait_got(self, count: int, within: float = WITHIN) -> list[Any]:
-        found: list[Any] = self._until(lambda: len(self.got) >= count and self.got, within, f"{count} records handled")
-        return found
+        return self._until(lambda: got if len(got := self.got) >= count else None, within, f"{count} records handled")
 
     def wait_assigned(self, partitions: int, within: float = WITHIN) -> None:
         self.wait_facts(lambda facts: facts.get("partitions_total") == partitions, within)

@@ -97,18 +97,22 @@ class RealKafka:
     def kafka(self) -> Kafka:
         return Kafka(self.bootstrap, False, self.create)
 
-    def create(self, partitions: int, name: str | None = None) -> str:
-        """Make a topic and wait until every partition has a leader."""
-        from confluent_kafka.admin import AdminClient, NewTopic
-
-        topic = name or f"topic-{next(_numbers)}"
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
-        admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
-        end = time.monotonic() + 30
-        while not self._led(admin, topic, partitions):
-            assert time.monotonic() < end, f"{topic} has no leader"
-            time.sleep(0.02)
+    def create(self, partitions: int) -> str:
+        topic = f"topic-{next(_numbers)}"
+        self.create_topic(self.bootstrap, topic, partitions)
         return topic
+
+    @classmethod
+    def create_topic(cls, bootstrap: str, name: str, partitions: int) -> None:
+        """Make a topic and wait until every partition has a leader."""
+        from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+        end = time.monotonic() + 30
+        while not cls._led(admin, name, partitions):
+            assert time.monotonic() < end, f"{name} has no leader"
+            time.sleep(0.02)
 
     def start(self) -> None:
         command = [*self._java("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"), "kafka.Kafka", str(self._config)]
@@ -208,6 +212,11 @@ def real_kafka() -> Iterator[RealKafka]:
 def embedded(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker(tmp_path / "broker") as server:
         yield server
+
+
+@pytest.fixture
+def embedded_kafka(embedded: EmbeddedBroker) -> Kafka:
+    return embedded.kafka()
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.kafka)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import importlib.util
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _SIGNATURES: Mapping[str, tuple[object, list[object]]] = {
     "rd_kafka_mock_set_group_consumer_heartbeat_interval_ms": (None, [ctypes.c_void_p, ctypes.c_int]),
     "rd_kafka_mock_set_group_consumer_session_timeout_ms": (None, [ctypes.c_void_p, ctypes.c_int]),
 }
+_PACE = 0.001  # a request that comes while the last one is being answered is seen a second later (measured)
 _PRODUCER = 0  # rd_kafka_type_t: the handle that owns the cluster
 
 
@@ -66,6 +68,7 @@ class MockCluster:
         return str(self._call("cluster_bootstraps").decode())
 
     def create_topic(self, name: str, partitions: int) -> None:
+        time.sleep(_PACE)
         if error := self._call("topic_create", name.encode(), partitions, 1):
             raise BrokerError(f'the embedded broker refused topic "{name}" with {partitions} partitions: error {error}')
 

@@ -25,6 +25,7 @@ from supervisor.core.spec import ConsumerSettings
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
+SPARE = "no partition is left for this member: the group has more members than partitions"
 COMMIT = 90.0  # seconds: a broker that does not answer holds a commit for its socket timeout
 
 
@@ -102,6 +103,8 @@ class Callbacks:
             self._report.waiting("broker", None)
         if self.statistics.joined:
             self._report.waiting("group", None)
+            if not self.assigned:
+                self._report.set(note=SPARE)
         self._report.flush()
 
     def missing(self, error: KafkaError) -> str:
@@ -120,20 +123,35 @@ class Callbacks:
         member = consumer.memberid() or ""
         self._rt.member(member)
         if self.assigned:
+            self._report.set(note=None)
             self._report.waiting("group", None)
             self._report.waiting("access", None)
         self._report.set(member=member)
 
 
 def commit(consumer: Consumer, offsets: dict[Place, int]) -> None:
-    """Commit and wait for the answer. That the partition is another's by now is no error."""
+    """Commit and wait for the answer. That the partition is another's by now is no error.
+
+    Stored first: when it closes, the client commits what is stored, and an older offset would undo this one.
+    """
     if not offsets:
         return
+    store(consumer, offsets)
     try:
         consumer.commit(offsets=partitions(offsets), asynchronous=False)
     except KafkaException as e:
         level = logging.INFO if errors.is_lost_race(e) else logging.WARNING
         log.log(level, "not committed: %s; these records come again", errors.of(e).str())
+
+
+def store(consumer: Consumer, offsets: dict[Place, int]) -> None:
+    """Mark as handled; the client commits it with its next interval."""
+    try:
+        consumer.store_offsets(offsets=partitions(offsets))
+    except KafkaException as e:
+        if not errors.is_lost_race(e):
+            raise
+        log.info("not stored: %s; these records come again", errors.of(e).str())
 
 
 def partitions(offsets: dict[Place, int]) -> list[TopicPartition]:

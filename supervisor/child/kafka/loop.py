@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from supervisor.child.kafka import errors
-from supervisor.child.kafka.callbacks import Callbacks, commit, partitions
+from supervisor.child.kafka.callbacks import Callbacks, commit, store
 from supervisor.child.kafka.client_log import ClientLog
 from supervisor.child.kafka.handover import Handover, Hold
 from supervisor.child.kafka.report import Report
@@ -155,15 +155,8 @@ class Loop:
         self._handover.reopen(hold)
 
     def _store(self) -> None:
-        offsets = self._handover.moved()
-        if not offsets:
-            return
-        try:
-            self.consumer.store_offsets(offsets=partitions(offsets))
-        except KafkaException as e:
-            if not errors.is_lost_race(e):
-                raise
-            log.info("not stored: %s; these records come again", errors.of(e).str())
+        if offsets := self._handover.moved():
+            store(self.consumer, offsets)
 
     def _check(self) -> None:
         if self._callbacks.escaped is not None:

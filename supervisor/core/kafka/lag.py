@@ -12,6 +12,7 @@ from typing import Any
 
 Place = tuple[str, int]  # topic, partition
 
+SPARE_AFTER = 10_000  # milliseconds with the group's coordinator: two of its heartbeats
 SHOWN = 40  # partitions in one message to the parent
 SHOWN_CHARACTERS = 3000  # and no more text than fits its frame
 
@@ -48,7 +49,7 @@ def read(stats: Mapping[str, Any]) -> Statistics:
         start = start if start >= 0 else _int(numbers, "next_offset")
         if start >= 0:
             starts[place] = start
-    return Statistics(ends, starts, _any_up(stats), _mapping(stats, "cgrp").get("join_state") == "steady")
+    return Statistics(ends, starts, _any_up(stats), _joined(_mapping(stats, "cgrp")))
 
 
 def standings(
@@ -98,6 +99,13 @@ def _partitions(stats: Mapping[str, Any]) -> Iterable[tuple[str, int, Mapping[st
         for number, numbers in _mapping(of_topic, "partitions").items():
             if number.isdigit() and isinstance(numbers, dict):  # "-1" is librdkafka's own, of no partition
                 yield topic, int(number), numbers
+
+
+def _joined(group: Mapping[str, Any]) -> bool:
+    """A KIP-848 member without a partition is told nothing at all, so there only time tells."""
+    return group.get("join_state") == "steady" or (
+        group.get("state") == "up" and _int(group, "stateage") >= SPARE_AFTER
+    )
 
 
 def _any_up(stats: Mapping[str, Any]) -> bool:
