@@ -1,7 +1,7 @@
 """RUNS IN THE PARENT: one client of the control socket: one request, one reply, then closed. Nothing here blocks.
 
-h11 parses; this module keeps the sizes: a request of 64 KiB at most, a reply in pieces of 64 KiB at most,
-each made when the one before is out. A client that does not read costs one piece, not a copy of the reply.
+h11 parses; this module keeps the sizes: headers of 32 KiB and a body of 64 KiB at most, and a reply in pieces of
+64 KiB, each made when the one before is out. A client that does not read costs one piece, not a copy of the reply.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import h11
 
 from supervisor.core.wire.control import Refusal
 
-MAX_REQUEST = 64 * 1024  # bytes, headers included
+MAX_REQUEST = 64 * 1024  # bytes of the body; of the headers h11 takes 16 KiB, and what one read brings
 MAX_PLAIN = 256 * 1024  # a reply above it goes in chunks
 PIECE = 64 * 1024
 _READ = 16 * 1024  # h11 checks the size of headers between reads only
@@ -54,7 +54,6 @@ class Client:
         "_head",
         "_http",
         "_pieces",
-        "_received",
         "heard",
         "mask",
         "peer",
@@ -73,7 +72,6 @@ class Client:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_READ)
         self._head: tuple[str, str] | None = None
         self._body = bytearray()
-        self._received = 0
         self._pieces: Iterator[bytes] = iter(())
         self._buffer = memoryview(b"")
 
@@ -97,7 +95,6 @@ class Client:
             return None
         except OSError as error:
             raise Gone from error
-        self._received += len(data)
         self.heard = now
         try:
             self._http.receive_data(data)
@@ -143,8 +140,6 @@ class Client:
                     return Request(*self._head, bytes(self._body))
                 case _:  # closed before a request
                     raise Gone
-        if self._received > MAX_REQUEST:
-            return _too_large()
         if self._http.they_are_waiting_for_100_continue:
             self._go_on()
         return None

@@ -69,16 +69,15 @@ class Console:
             pass  # another user's terminal, or no /proc: poll before each write must do
 
     def _finish(self) -> bool:
-        return not self._rest or self._put(self._rest)
+        return not self._rest or (self._put(self._rest) and not self._rest)
 
     def _put(self, data: bytes) -> bool:
-        """Take care of `data` as a whole: what a terminal leaves over is kept for the next time."""
-        self._rest = b""
-        assert self._fd is not None
+        """Take care of all of `data`: what a terminal leaves over is kept. False: nothing of it was sent."""
+        fd = self._fd
         try:
-            if not self._writable(self._fd):
+            if fd is None or not self._writable(fd):
                 return False
-            sent = self._send(self._fd, data)
+            sent = self._send(fd, data)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:  # EPIPE, EIO: the reader or the terminal is gone for good; the log file goes on

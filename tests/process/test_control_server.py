@@ -16,9 +16,9 @@ from supervisor import client
 from supervisor.core.errors import SupervisorError
 from supervisor.core.wire.control import Command
 from supervisor.parent.clients import Peer
-from supervisor.parent.listener import Listener
+from supervisor.parent.listener import Listener, OutOfFiles
 from supervisor.parent.poller import Poller
-from supervisor.parent.server import REPLY_TIMEOUT, REQUEST_TIMEOUT, Respond, Server
+from supervisor.parent.server import PAUSE, REPLY_TIMEOUT, REQUEST_TIMEOUT, Respond, Server
 from support.control import BIG, connected, everything, push, serving, status
 from support.eventually import eventually
 
@@ -187,6 +187,15 @@ class _Clock:
         return self.now
 
 
+class _Listener(Listener):
+    out_of_files = False
+
+    def accept(self) -> socket.socket | None:
+        if self.out_of_files:
+            raise OutOfFiles
+        return super().accept()
+
+
 class _Served:
     """A server in this process with a clock of our own."""
 
@@ -194,7 +203,8 @@ class _Served:
         self.clock = _Clock()
         self.poller = Poller()
         self.reports: list[str] = []
-        self.server = Server(Listener(path), self.poller, self.answer, report=self.report, clock=self.clock)
+        self.listener = _Listener(path)
+        self.server = Server(self.listener, self.poller, self.answer, report=self.report, clock=self.clock)
 
     def report(self, level: str, text: str) -> None:
         self.reports.append(text)
@@ -271,7 +281,7 @@ def test_a_request_that_came_meanwhile_is_answered_not_thrown_away(served: _Serv
     for sock in sockets:
         sock.sendall(b"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
     sockets.append(connected(path))
-    served.server.on_event(served.server._listener.fileno(), 0, served.clock.now)  # the new one is looked at first
+    served.server.on_event(served.listener.fileno(), 0, served.clock.now)  # the new one is looked at first
     served.turn()
     for sock in sockets[:8]:
         assert everything(sock).startswith(b"HTTP/1.1 404 ")
@@ -296,3 +306,19 @@ def test_when_the_socket_cannot_be_made_again_it_is_said_once_and_mended_later(t
     assert stat.S_ISSOCK(os.stat(folder / "ctl.sock").st_mode)
     served.server.close()
     served.poller.close()
+
+
+def test_out_of_descriptors_the_listener_is_left_alone_for_a_second(served: _Served, tmp_path: Path) -> None:
+    served.listener.out_of_files = True
+    with connected(str(tmp_path / "ctl.sock")) as waiting:
+        waiting.sendall(b"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        served.turn(10.0)
+        assert served.server.deadline() == 1000.0 + PAUSE
+        assert served.poller.wait(0.0) == []  # nothing to spin on, though a client waits
+        served.listener.out_of_files = False
+        served.clock.now += PAUSE
+        served.turn()
+        served.turn(10.0)
+        assert everything(waiting).startswith(b"HTTP/1.1 404 ")
+        assert served.server.deadline() is None
+    assert served.reports == ["no file descriptor left for control clients"]

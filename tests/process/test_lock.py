@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -173,6 +174,23 @@ def _outcomes(pids: list[int]) -> list[int]:
     os.kill(owner, signal.SIGKILL)
     codes.append(os.waitstatus_to_exitcode(os.waitpid(owner, 0)[1]))
     return sorted(codes)
+
+
+def test_a_file_that_is_removed_between_open_and_lock_is_not_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, path, removed = fcntl.flock, tmp_path / "lock", []
+
+    def late(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(path.unlink())
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    lock = _acquire(path)
+    assert removed
+    assert lock.check() == "held"
+    lock.release()
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:

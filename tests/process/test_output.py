@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import socket
 import subprocess
@@ -174,6 +175,43 @@ def test_a_stopped_terminal_costs_lines_and_waits_for_nobody() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_terminal_that_takes_half_a_line_gets_the_other_half_first() -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    try:
+        with _output(slave) as output:
+            while not output.dropped:
+                output.event("info", "a", "line " + "x" * 3950)
+            told = ""
+            for number in range(100):
+                told += _read(master)
+                output.event("info", "a", f"later {number}")
+            told += _read(master)
+        whole = re.compile(r"\d\d:\d\d:\d\d\.\d\d a +(line x{3950}|later \d+)|\d+ lines dropped: nobody took them")
+        assert [line for line in told.splitlines() if not whole.fullmatch(line)] == []
+        assert told.endswith("later 99\n")
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+class _Late(Console):
+    """Between its look and its write another process filled the pipe."""
+
+    def _writable(self, fd: int) -> bool:
+        return True
+
+
+def test_a_pipe_that_others_filled_just_now_is_not_waited_for() -> None:
+    with _pipe() as (_, write):
+        console = _Late(write)
+        while console.write("x" * 4000):  # more than the page that is begun can take
+            pass
+        assert not console.write("x" * 4000)
+        assert console.dropped == 2
+        console.close()
 
 
 def test_a_line_is_cut_so_that_a_pipe_takes_it_whole() -> None:
