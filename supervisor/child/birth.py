@@ -1,4 +1,4 @@
-"""What the parent hands to a new process through fork: plain data and descriptor numbers."""
+"""RUNS IN A CHILD: what the parent hands to a new process through fork: plain data and descriptor numbers."""
 
 from __future__ import annotations
 

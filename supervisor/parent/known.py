@@ -32,7 +32,7 @@ class Known:
         self.beat = self.beat_at = self.doing = None
         self.bye = ""
         self.starts += 1
-        for key in ("waiting", "usage", "progress"):
+        for key in ("waiting", "usage", "progress", "progress_text"):
             self.facts.pop(key, None)
 
     def learn(self, facts: Mapping[str, Any]) -> None:
