@@ -13,11 +13,11 @@ from supervisor.core.escape import escape, line
 Problem = Mapping[str, Any]
 
 
-def read(place: Place) -> Mapping[str, Any]:
-    """Return {"ok", "plan", "problems", "warnings", "notes"}."""
+def read(place: Place, *, check_targets: bool = True) -> Mapping[str, Any]:
+    """Return {"ok", "plan", "problems", "warnings", "notes"}; `check_targets` imports user code in this process."""
     from supervisor.helper.read_config import read
 
-    return read(place.config, os.environ)
+    return read(place.config, os.environ, check_targets=check_targets)
 
 
 def problems(place: Place, found: Iterable[Problem | str] | None, *, warning: bool = False) -> int:

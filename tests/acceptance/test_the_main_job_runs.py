@@ -36,18 +36,25 @@ def offline(copy: Path, tmp_path: Path) -> dict[str, str]:
     """Tests download nothing: pip finds every requirement in the environment that runs this test.
 
     The new environment sees that one's packages through a .pth file, and installs the copy itself into its own.
+    Not while it is made (venv sets VIRTUAL_ENV then): it has to get a pip of its own.
     """
     packages = copy / ".venv" / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
     packages.mkdir(parents=True)
-    (packages / "of-the-test.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    add = f'import os, sys; os.environ.get("VIRTUAL_ENV") or sys.path.append({sysconfig.get_path("purelib")!r})'
+    (packages / "of-the-test.pth").write_text(f"{add}\n")
     python3 = tmp_path / "bin" / "python3"
     python3.parent.mkdir()
-    python3.write_text(f'#!/bin/sh\nexec "{sys._base_executable}" "$@"\n')  # type: ignore[attr-defined]
+    python3.write_text(f'#!/bin/sh\nexec "{base_python()}" "$@"\n')
     python3.chmod(0o755)
     mine = {"KAFKA_BOOTSTRAP", "DATABASE_URL", "NOTIFY_WEBHOOK", "VIRTUAL_ENV", "PIP_FIND_LINKS", "FORKWARDEN_CONFIG"}
     kept = {key: value for key, value in os.environ.items() if key not in mine}
     path = f"{python3.parent}:{os.environ['PATH']}"
     return {**kept, "PATH": path, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+
+
+def base_python() -> Path:
+    """Return the interpreter that the test's own environment was made of."""
+    return Path(sys.base_prefix) / "bin" / f"python{sysconfig.get_python_version()}"
 
 
 def test_the_readmes_first_line_runs_the_pipeline_in_a_clean_copy(copy: Path, tmp_path: Path) -> None:

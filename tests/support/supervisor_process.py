@@ -227,12 +227,22 @@ def kill_tagged() -> list[int]:
     return pids
 
 
+def connected(path: str) -> socket.socket:
+    """Connect to a Unix socket; while its queue is full, wait. With a timeout set, connect(2) would not."""
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        client.connect(path)
+    except OSError:
+        client.close()
+        raise
+    client.settimeout(10)
+    return client
+
+
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=10)
         self.path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
+        self.sock = connected(self.path)
