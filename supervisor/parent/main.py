@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 import time
 import traceback
 from collections.abc import Collection
@@ -23,6 +22,7 @@ from supervisor.core.paths import Paths
 from supervisor.core.spec import Plan, plan_from_json
 from supervisor.forked import adopt_orphans
 from supervisor.helper.guard import RUN_ID, bears, sweep
+from supervisor.helper.write_state import write
 from supervisor.parent import lock as locking
 from supervisor.parent import state_folder
 from supervisor.parent.api import Api
@@ -43,10 +43,11 @@ from supervisor.parent.server import Server
 from supervisor.parent.signals import Signals
 from supervisor.parent.site import Site, moment
 from supervisor.parent.snapshot import iso
-from supervisor.parent.strangers import Strangers
+from supervisor.parent.strangers import Strangers, end_all
 from supervisor.parent.supervisor import Supervisor, notes_of
 
 PLAN_FD = "FORKWARDEN_PLAN_FD"
+END_WITHIN = 2.0  # seconds for what SIGKILL ends, after a bug of ours
 
 
 def main() -> int:
@@ -77,7 +78,10 @@ def _take_plan() -> Plan:
 
 
 def _complain(error: SupervisorError, code: int) -> int:
-    sys.stderr.write(f"error: {error}\n")
+    try:
+        os.write(2, f"error: {error}\n".encode(errors="backslashreplace"))  # sys.stderr is None when it was closed
+    except OSError:
+        pass  # its reader is gone: the code says it
     return code
 
 
@@ -134,28 +138,36 @@ class _Stop:
 
 def _run(supervisor: Supervisor) -> int:
     """Supervise; whatever goes wrong in here, nothing lives on."""
-    site = supervisor.site
-    site.journal.up(time.time())
-    _greet(site)
+    site, guarding = supervisor.site, supervisor.guarding
     try:
+        site.journal.up(time.time())
+        _greet(site)
         code = supervisor.run()
+        site.helpers.kill_all()
+        guarding.dismiss()
     except BaseException:
-        code = Exit.BUG
-        site.say("error", "a bug of ours ended the supervisor", traceback=traceback.format_exc())
-        supervisor.driver.kill_all()
-    site.helpers.kill_all()
-    if document := site.toggles.take(float("inf")):
-        _save(site.toggles.path, document)
+        code = _own_bug(site, guarding)  # the guard stays: it sweeps once more when we are gone
+    _save(site)
     supervisor.server.close()
     site.journal.down(time.time())
-    supervisor.guarding.dismiss()
     return code
 
 
-def _save(path: str, document: bytes) -> None:
-    from supervisor.helper.write_state import write
+def _own_bug(site: Site, guarding: Guarding) -> int:
+    what = traceback.format_exc()
+    end_all(guarding.pids(), within=END_WITHIN)
+    site.say("error", "a bug of ours ended the supervisor, and everything with it", event="error", traceback=what)
+    return Exit.BUG
 
-    write(path, document)
+
+def _save(site: Site) -> None:
+    """The last toggle may not be on the disk yet; who waited for nothing else waits for this."""
+    if (document := site.toggles.unwritten()) is None:
+        return
+    try:
+        write(site.toggles.path, document)
+    except OSError as error:
+        site.say("error", f"toggles are not saved: {site.toggles.path}: {error.strerror}", event="error")
 
 
 def _greet(site: Site) -> None:

@@ -45,6 +45,10 @@ class Toggles:
         self._writing = True
         return core.to_document(self.current)
 
+    def unwritten(self) -> bytes | None:
+        """At the end: the document, unless the last change of it is known to be written."""
+        return core.to_document(self.current) if self._dirty or self._writing else None
+
     def written(self, problem: str | None, now: float) -> None:
         """How the write ended: None, or what went wrong."""
         self._writing = False
