@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.core.wire.control import Refusal
 from supervisor.core.wire.messages import Order
@@ -78,12 +79,15 @@ class Runs:
         self._send_home(name)
 
     def _send_home(self, name: str) -> None:
-        """The one run of a disabled task is over: so is its process."""
-        if name in self._site.manual and not any(w.name == name for w in self._wanted.values()):
-            self._site.manual.discard(name)
-            if not self._site.enabled(self._site.fleet.specs[name]):
-                now = time.monotonic()
-                self._driver.act(self._site.fleet.want(name, up=False, why="its one run is over", now=now), now)
+        """The one run of a disabled task is over: so is its process. Enabled meanwhile, it gets a proper one."""
+        if name not in self._site.manual or any(w.name == name for w in self._wanted.values()):
+            return
+        self._site.manual.discard(name)
+        now, why = time.monotonic(), "its one run is over"
+        if self._site.enabled(self._site.fleet.specs[name]):
+            self._driver.feed(name, ev.Restart(why=why), now)
+        else:
+            self._driver.act(self._site.fleet.want(name, up=False, why=why, now=now), now)
 
     def _refusal(self, name: str, state: State) -> Refusal | None:
         if self._site.fleet.specs[name].kind != "task":

@@ -57,15 +57,30 @@ class Runner:
             self.runs.report(row)
 
     def run(self) -> int:
+        if self.rt.birth.extra.get("manual"):
+            return self._only_by_hand()
         missed = self._begin()
         self.rt.ready()
         self._take(missed)
         if self.settings.run_on_start and not self.rt.leaving:
-            self._extra("start", {})
+            self._beside({"kind": "start"})
         while not self.rt.leaving and not self._spent():
             self.scheduler.run_pending()
             self._obey()
             self._rest()
+        return self._end()
+
+    def _only_by_hand(self) -> int:
+        """The task is disabled: what is ordered runs. Its slots are left for the next process, which knows why."""
+        self.rt.facts(schedule=self.trigger.describe(), next_slot=None)
+        self.rt.ready()
+        while not self.rt.leaving:
+            self.runs.collect()
+            if self.runs.wanted:
+                self._ordered(self.runs.wanted.popleft())
+                continue
+            self.rt.enter("idle", budget=LONGEST_WAIT + SLACK)
+            self.rt.wait(LONGEST_WAIT)
         return self._end()
 
     def _begin(self) -> Decision:
@@ -134,16 +149,19 @@ class Runner:
     def _obey(self) -> None:
         self.runs.collect()
         while self.runs.wanted and not self.rt.leaving:
-            args = self.runs.wanted.popleft()
-            self._extra(str(args.get("kind", "manual")), args)
+            self._beside(self.runs.wanted.popleft())
             self.runs.collect()
 
-    def _extra(self, kind: str, args: Mapping[str, Any]) -> None:
+    def _beside(self, args: Mapping[str, Any]) -> None:
         """A run beside the schedule; slots that fall due meanwhile are overlapped by it as by any other."""
-        given = args.get("slot")
-        self.runs.run(float(given) if given else round(time.time(), 3), kind, args.get("id"))
+        self._ordered(args)
         self._overrun()
         self.scheduler.reschedule()
+
+    def _ordered(self, args: Mapping[str, Any]) -> None:
+        given = args.get("slot")
+        slot = float(given) if given else round(time.time(), 3)
+        self.runs.run(slot, str(args.get("kind", "manual")), args.get("id"))
 
     def _look_at_the_clock(self) -> None:
         step = time.time() - time.monotonic() - self.skew
