@@ -46,7 +46,8 @@ class Reloading:
             return
         self._busy = True
         asked, self._waiting = self._waiting, []
-        self._seen = _signature(self._file)
+        if any(not dry_run for dry_run, _ in asked):
+            self._seen = _signature(self._file)
         self._site.helpers.start(
             "read config.toml",
             calls.read_config,
