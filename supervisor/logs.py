@@ -76,14 +76,17 @@ def console(record: Record, *, colour: bool, width: int = NAME_WIDTH) -> str:
 
 
 def parse(text: str, *, child: str) -> dict[str, Any]:
-    """Return the record of one line of a log file. What a child printed itself is no JSON: it becomes the text."""
+    """Return the record of one line of a child's log file. What it printed itself is no JSON: it becomes the text.
+
+    A child can only speak for itself; the supervisor's own file tells of all of them.
+    """
     if text.startswith("{"):
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and isinstance(found.get("text"), str) and isinstance(found.get("time"), str):
-            return {**found, "child": child}
+            return found if child == "supervisor" and isinstance(found.get("child"), str) else {**found, "child": child}
     return {"child": child, "text": text}
 
 
