@@ -84,8 +84,20 @@ class Runtime:
     def flush_facts(self) -> None:
         """Send what changed. Called by the heartbeat thread too: one atomic swap, so nothing is sent twice."""
         pending, self._pending = self._pending, {}
-        if pending and not self.post(Facts(pending)):
+        if pending and not self._post_facts(pending):
             self._pending = {**pending, **self._pending}
+
+    def _post_facts(self, facts: dict[str, Any]) -> bool:
+        """Facts that do not fit a frame together go in several; one that does not fit alone is dropped, and counted."""
+        try:
+            return self._write(Facts(facts))
+        except frames.FrameTooLarge:
+            if len(facts) == 1:
+                self.dropped += 1
+                return True
+        keys = list(facts)
+        halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+        return all([self._post_facts({key: facts[key] for key in half}) for half in halves])
 
     def notice(self, level: str, code: str, text: str) -> None:
         self.post(Notice(level, code, text))
@@ -94,10 +106,17 @@ class Runtime:
         self.post(Run(result))
 
     def post(self, message: Message) -> bool:
-        """Write one frame without blocking. False: the pipe is full or the parent is gone; it was counted."""
+        """Write one frame without blocking. False: the pipe is full, the parent is gone, or it is too large; counted."""
+        try:
+            return self._write(message)
+        except frames.FrameTooLarge:
+            self.dropped += 1
+            return False
+
+    def _write(self, message: Message) -> bool:
         try:
             os.write(self.birth.messages, frames.encode(to_frame(message)))
-        except (BlockingIOError, BrokenPipeError, frames.FrameTooLarge):
+        except (BlockingIOError, BrokenPipeError):
             self.dropped += 1
             return False
         return True
