@@ -6,6 +6,7 @@ exit of the turn is reaped. At rest it wakes once a second, however many childre
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from itertools import groupby
 from supervisor.core.errors import Exit
 from supervisor.core.lifecycle.events import State
 from supervisor.helper import calls
+from supervisor.parent import state_folder
 from supervisor.parent.driver import Driver
 from supervisor.parent.guarding import Guarding
 from supervisor.parent.helpers import Outcome
@@ -104,11 +106,20 @@ class Supervisor:
         self.reloading.watch()
         self.reloading.settle_toggles()
         self._save_toggles(now)
-        self.server.check()
         self.site.journal.alive(time.time())
         self.guarding.keep(now)
-        if self.lock.check() == "lost":
+        self._check_state_folder()
+
+    def _check_state_folder(self) -> None:
+        """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make again."""
+        held = self.lock.check()
+        if held == "lost":
             self.stop("another supervisor has taken the lock of this state folder", kill=True)
+            return
+        if held == "renewed":
+            state_folder.restore(self.site.paths, os.geteuid())
+            self.site.say("warning", f"{self.site.paths.root}: the state folder was removed; made again")
+        self.server.check()
 
     def _on_signals(self, ready: list[tuple[int, int]], now: float) -> None:
         for number in self.signals.take():
