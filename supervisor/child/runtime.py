@@ -97,7 +97,7 @@ class Runtime:
                 return True
         keys = list(facts)
         halves = keys[: len(keys) // 2], keys[len(keys) // 2 :]
-        return all([self._post_facts({key: facts[key] for key in half}) for half in halves])
+        return all(self._post_facts({key: facts[key] for key in half}) for half in halves)
 
     def notice(self, level: str, code: str, text: str) -> None:
         self.post(Notice(level, code, text))
@@ -106,7 +106,7 @@ class Runtime:
         self.post(Run(result))
 
     def post(self, message: Message) -> bool:
-        """Write one frame without blocking. False: the pipe is full, the parent is gone, or it is too large; counted."""
+        """Write one frame without blocking. False: pipe full, parent gone, or too large for a frame; it was counted."""
         try:
             return self._write(message)
         except frames.FrameTooLarge:

@@ -111,7 +111,7 @@ class Supervisor:
         self._check_state_folder()
 
     def _check_state_folder(self) -> None:
-        """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make again."""
+        """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make."""
         held = self.lock.check()
         if held == "lost":
             self.stop("another supervisor has taken the lock of this state folder", kill=True)
