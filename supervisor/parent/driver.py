@@ -194,8 +194,8 @@ class Driver:
                 known.beat_at = now
                 self.feed(name, ev.Greeted(), now)
             case Ready():
+                self.listen(name, on=False)  # before the event: who waits for a run listens again
                 self.feed(name, ev.BecameReady(), now)
-                self.listen(name, on=False)
             case Bye(_, reason):
                 known.bye = reason
             case _:

@@ -45,7 +45,6 @@ class Fleet:
     def step(self, name: str, event: Event, now: float) -> Actions:
         """Feed one child, and see whether its end lets others end."""
         out = self._feed(name, event, now)
-        self._forget_removed()
         if self.shutdown:
             out += self._go_on_ending(now)
         return out
@@ -56,6 +55,7 @@ class Fleet:
 
     def tick(self, now: float) -> Actions:
         """Everything that is due. Call when `wakes_at` has come."""
+        self._forget_removed()
         out: Actions = []
         for name in self.due(now):
             out += self.step(name, ev.Tick(), now)
@@ -173,6 +173,7 @@ class Fleet:
         return [(name, action) for action in actions]
 
     def _forget_removed(self) -> None:
+        """Not in the step that ended them: who carries out its actions still asks for the child."""
         for name in [name for name in self._removed if self.children[name].settled]:
             self._removed.discard(name)
             del self.children[name], self.specs[name]
