@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ def evict(bootstrap: str, properties: Mapping[str, Any], group_id: str, member_i
     if not member_id:
         return "the process had no member id yet"
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # each refused connection would be a line
+    warnings.simplefilter("ignore")  # kafka-python reads its own files in a deprecated way
     try:
         return _remove(bootstrap, options(properties), group_id, member_id, deadline)
     except Unmappable as e:

@@ -59,6 +59,9 @@ def consumer_properties(
         chosen.pop("group.protocol", None)
     protocol = CLASSIC if classic or chosen.get("group.protocol") == "classic" else {"group.protocol": "consumer"}
     properties = {"client.id": client_id, **DEFAULTS, **protocol, **chosen, **OURS}
+    if "session.timeout.ms" in chosen and "heartbeat.interval.ms" not in chosen:
+        # a session as short as the heartbeat's interval ends between two of them
+        properties["heartbeat.interval.ms"] = max(1, min(3000, int(chosen["session.timeout.ms"]) // 3))
     if properties["group.protocol"] == "consumer":
         properties = {key: value for key, value in properties.items() if key not in NOT_WITH_CONSUMER_PROTOCOL}
     return {
