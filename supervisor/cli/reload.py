@@ -15,13 +15,20 @@ from supervisor.core.escape import line
 from supervisor.core.words import width
 
 PATIENCE = 60.0  # seconds: a helper imports the validator and, for `check`, the user's modules
-_SIGNS = {"add": ("+", "green"), "remove": ("-", "red"), "restart": ("~", "yellow"), "toggle": ("~", "cyan")}
+_SIGNS = {
+    "add": ("+", "green"),
+    "remove": ("-", "red"),
+    "restart": ("~", "yellow"),
+    "toggle": ("~", "cyan"),
+    "supervisor": ("!", "yellow"),
+}
 _DOES = {
     "add": "start",
     "remove": "stop when the run or records in hand are done",
     "restart": "restart when the run or records in hand are done",
     "toggle": "",
     "update": "no restart",
+    "supervisor": "",  # what changed says that it waits for the next start
 }
 
 Change = Mapping[str, Any]

@@ -11,6 +11,7 @@ CHANGES = [
     {"change": "remove", "name": "old", "what": ""},
     {"change": "toggle", "name": "task2", "what": "enabled true → false"},
 ]
+LATER = {"change": "supervisor", "name": "supervisor", "what": "preload +x: in force after the next start"}
 
 
 def test_a_line_per_change_in_columns() -> None:
@@ -21,6 +22,10 @@ def test_a_line_per_change_in_columns() -> None:
         "- old                                  stop when the run or records in hand are done",
         "~ task2          enabled true → false",
     ]
+
+
+def test_what_must_wait_for_the_next_start_has_a_sign_of_its_own() -> None:
+    assert plan([LATER], coloured=False) == ["! supervisor  preload +x: in force after the next start"]
 
 
 def test_what_came_from_the_file_is_escaped() -> None:
