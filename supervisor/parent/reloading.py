@@ -84,8 +84,9 @@ class Reloading:
     def _refuse(self, problems: list[dict[str, Any]]) -> None:
         self._site.problems = problems
         for problem in problems:
-            self._site.say("error", str(problem.get("text", problem)), event="error")
-        self._site.say("error", f"{len(problems)} problems in the configuration: the old one stays in force")
+            self._site.say("error", _line(problem), event="error")
+        many = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        self._site.say("error", f"{many} in the configuration: the old one stays in force")
 
     def _apply(self, plan: dict[str, Any], changes: list[dict[str, Any]]) -> None:
         site, now = self._site, time.monotonic()
@@ -93,6 +94,9 @@ class Reloading:
         self.settle_toggles()
         told = ", ".join(f"{change['name']} ({change['change']})" for change in changes) or "nothing changed"
         site.say("info", f"configuration loaded: {told}", event="reloaded")
+        for change in changes:
+            if change["change"] == "supervisor":
+                site.say("warning", str(change["what"]))
         self._driver.act(site.fleet.apply(site.plan.children, site.enabled, now), now)
 
     def settle_toggles(self) -> None:
@@ -104,6 +108,12 @@ class Reloading:
                 up = site.enabled(site.fleet.specs[name])
                 site.journal.toggle(ended.name, enabled=up, now=wall)
                 self._driver.act(site.fleet.want(name, up=up, why="override ended", now=now), now)
+
+
+def _line(problem: dict[str, Any]) -> str:
+    """As compilers write it: config.toml:23: tasks.a.every: expected …"""
+    place = f"{problem['file']}:{problem['line']}" if problem.get("line") else str(problem["file"])
+    return ": ".join(part for part in (place, problem.get("key"), str(problem["text"])) if part)
 
 
 def _signature(file: str) -> Seen:
