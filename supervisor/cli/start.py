@@ -20,6 +20,7 @@ from supervisor.cli import report, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit, SupervisorError
+from supervisor.core.spec import override
 
 RUN_ID = "FORKWARDEN_RUN_ID"
 PLAN_FD = "FORKWARDEN_PLAN_FD"
@@ -38,17 +39,8 @@ def start(place: Place, dev: bool, log_format: str | None) -> int:
         count = report.problems(place, found.get("problems"))
         terminal.tell(f"{report.many(count, 'error')}, nothing was started")
         return Exit.USAGE
-    become_parent(adjusted(found["plan"], dev=dev, log_format=log_format))
-
-
-def adjusted(plan: Mapping[str, Any], *, dev: bool, log_format: str | None) -> dict[str, Any]:
-    """Return the plan (as JSON) with what the command line says."""
-    settings = dict(plan["supervisor"])
-    if dev:
-        settings |= {"reload_code": True}
-    if log_format:
-        settings |= {"log_format": log_format}
-    return {**plan, "supervisor": settings}
+    said = ({"reload_code": True} if dev else {}) | ({"log_format": log_format} if log_format else {})
+    become_parent(override(found["plan"], said))
 
 
 def become_parent(plan: Mapping[str, Any]) -> NoReturn:

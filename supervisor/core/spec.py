@@ -20,7 +20,8 @@ class Policy:
     """How the parent keeps one child alive."""
 
     grace_period: float = 10.0  # SIGTERM to SIGKILL
-    drain_timeout: float | None = None  # a planned change waits so long for the run or records in hand; None: their own timeout ends them
+    # a planned change waits so long for the run or records in hand; None: their own timeout ends them
+    drain_timeout: float | None = None
     stable_after: float = 60.0  # healthy this long: the restart count is forgotten
     backoff_base: float = 1.0
     backoff_max: float = 30.0
@@ -135,6 +136,7 @@ class SupervisorSettings:
     control_uids: tuple[int, ...] = ()  # besides root and the supervisor's own
     alert_url: str | None = None
     alert_command: tuple[str, ...] = ()
+    overridden: Mapping[str, Any] = field(default_factory=dict)  # fields that the command line says, at every reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,11 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 def plan_from_json(data: Mapping[str, Any]) -> Plan:
     children = tuple(_child(child) for child in data["children"])
     return Plan(supervisor=_build(SupervisorSettings, data["supervisor"]), children=children, digest=data["digest"])
+
+
+def override(plan: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan (as JSON) with what the command line says instead of the file."""
+    return {**plan, "supervisor": {**plan["supervisor"], **said, "overridden": dict(said)}}
 
 
 def _child(data: Mapping[str, Any]) -> ChildSpec:

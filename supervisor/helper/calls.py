@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from supervisor.core.spec import Plan, plan_from_json
+from supervisor.core.spec import Plan, override, plan_from_json
 
 
 def read_config(file: str, old: Plan) -> dict[str, Any]:
@@ -16,6 +16,7 @@ def read_config(file: str, old: Plan) -> dict[str, Any]:
 
     found = read(file, dict(os.environ))
     if found["ok"]:
+        found["plan"] = override(found["plan"], old.supervisor.overridden)
         changes = diff(old, plan_from_json(found["plan"]))
         found["changes"] = [{"change": change.kind, "name": change.name, "what": change.what} for change in changes]
     return found

@@ -55,7 +55,7 @@ def test_every_field_of_the_plan_is_a_key_or_follows_from_others() -> None:
     assert names(TaskSettings) - keys.TASK.keys() == {"resources"}
     assert names(ConsumerSettings) - keys.CONSUMER.keys() == {"resources", "member"}
     supervisor = names(SupervisorSettings) - keys.SUPERVISOR.keys() - keys.ALERTS.keys()
-    assert supervisor == {"config_file", "project_dir", "grace_period"}
+    assert supervisor == {"config_file", "project_dir", "grace_period", "overridden"}
 
 
 def shown_or_refused(text: str) -> str:
