@@ -1,7 +1,8 @@
-"""RUNS IN THE PARENT: signals as readable bytes.
+"""RUNS IN THE PARENT: signals as something the epoll can watch.
 
-The interpreter's own C handler writes each signal's number into a socket that the epoll watches; the Python
-handlers do nothing. Forked processes must undo this first (child/boot), or their signals arrive here.
+The interpreter's own C handler writes a byte into a socket, which wakes the loop; what came is counted by the
+Python handlers, because a flood may fill the socket, and the byte of a SIGTERM would then be lost.
+Forked processes must undo this first (forked.reset_signals), or their signals arrive here.
 """
 
 from __future__ import annotations
@@ -17,10 +18,6 @@ HANDLED = (
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 
-def _noted(number: int, frame: FrameType | None) -> None:
-    """The byte in the socket is all that is needed."""
-
-
 class Signals:
     """Installed for the life of the parent. `fd` is readable when a signal came."""
 
@@ -29,21 +26,26 @@ class Signals:
         self._read.setblocking(False)
         self._write.setblocking(False)
         self.fd = self._read.fileno()
+        self._came: list[int] = []  # those that end, each; of the others one is as good as many
 
     def install(self) -> None:
-        # a flood of signals may fill the socket: what is lost are repetitions, one of each is there
-        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)  # full is as good a wake-up
         for number in HANDLED:
-            signal.signal(number, _noted)
+            signal.signal(number, self._note)
 
     def take(self) -> list[int]:
-        """Return the numbers that came, in order; hangups, child ends and the like once."""
+        """Return the numbers that came: first those that end, in order and each time; the others once."""
         try:
-            numbers = self._read.recv(4096)
+            for _ in range(16):  # a storm does not keep us here; what is left wakes the loop again
+                self._read.recv(4096)
         except BlockingIOError:
-            return []
-        ending = [number for number in numbers if number in ENDING]
-        return ending + sorted(set(numbers) - ENDING)
+            pass  # empty
+        came, self._came = self._came, []
+        return [number for number in came if number in ENDING] + sorted(set(came) - ENDING)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number in ENDING or number not in self._came:
+            self._came.append(number)
 
     def close(self) -> None:
         signal.set_wakeup_fd(-1)
