@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from support.real_kafka import broker, embedded, real_kafka
+from support.real_kafka import broker, embedded, embedded_kafka, real_kafka
 
-__all__ = ["broker", "embedded", "real_kafka"]
+__all__ = ["broker", "embedded", "embedded_kafka", "real_kafka"]
