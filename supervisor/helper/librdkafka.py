@@ -7,13 +7,12 @@ names and ranges are taken from there, and each value is tried on an empty confi
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import importlib.util
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
+
+from supervisor.librdkafka import find
 
 _OK = 0
 _ERROR_BYTES = 512
@@ -41,7 +40,7 @@ class Properties:
 
     @cached_property
     def _library(self) -> Any:
-        library = ctypes.CDLL(_find())
+        library = ctypes.CDLL(find())
         library.rd_kafka_conf_new.restype = ctypes.c_void_p
         library.rd_kafka_conf_destroy.argtypes = [ctypes.c_void_p]
         library.rd_kafka_conf_properties_show.argtypes = [ctypes.c_void_p]
@@ -69,12 +68,4 @@ class Properties:
 
 def installed() -> Properties | None:
     """Return None when there is no library to ask: then its properties are not looked at."""
-    return Properties() if _find() else None
-
-
-def _find() -> str | None:
-    """The wheel's own copy stands beside the package; a distribution's build is found by the linker."""
-    spec = importlib.util.find_spec("confluent_kafka")
-    beside = Path(spec.origin).parent.parent / "confluent_kafka.libs" if spec and spec.origin else Path()
-    found = sorted(beside.glob("librdkafka*.so*"))
-    return str(found[0]) if found else ctypes.util.find_library("rdkafka")
+    return Properties() if find() else None

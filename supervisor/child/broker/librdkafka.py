@@ -7,14 +7,12 @@ named. It listens on 127.0.0.1 only, keeps the last 5 MB of a partition, and beg
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import importlib.util
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
+from supervisor.librdkafka import find
 
 _NAME = "rd_kafka_mock_"
 _SIGNATURES: Mapping[str, tuple[object, list[object]]] = {
@@ -81,7 +79,10 @@ class MockCluster:
 
 
 def _load() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(_find()))
+    path = find()
+    if path is None:
+        raise BrokerError("the embedded broker needs librdkafka, which comes with the wheels of confluent-kafka")
+    library = ctypes.CDLL(path)
     for name, (result, arguments) in _SIGNATURES.items():
         try:
             function = getattr(library, name)
@@ -91,15 +92,3 @@ def _load() -> ctypes.CDLL:
             ) from e
         function.restype, function.argtypes = result, arguments
     return library
-
-
-def _find() -> Path | str:
-    """The wheel's own copy stands beside the package; a distribution's build is found by the linker."""
-    spec = importlib.util.find_spec("confluent_kafka")
-    if spec is not None and spec.origin is not None:
-        beside = Path(spec.origin).parent.parent / "confluent_kafka.libs"
-        if found := sorted(beside.glob("librdkafka*.so*")):
-            return found[0]
-    if name := ctypes.util.find_library("rdkafka"):
-        return name
-    raise BrokerError("the embedded broker needs librdkafka, which comes with the wheels of confluent-kafka")
