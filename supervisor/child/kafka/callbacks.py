@@ -121,7 +121,7 @@ class Callbacks:
     def _tell(self, consumer: Consumer) -> None:
         """The member id outlives this process on the black box page: with it a dead member is put out of its group."""
         member = consumer.memberid() or ""
-        self._rt.member(member)
+        self._rt.member(member)  # a place of its own on the page: the main thread writes elsewhere
         if self.assigned:
             self._report.set(note=None)
             self._report.waiting("group", None)

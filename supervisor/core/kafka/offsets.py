@@ -45,8 +45,3 @@ class Prefix:
     def position(self) -> int | None:
         """Where this partition would go on after a restart, as far as its records tell."""
         return self._taken[0] if self._taken else self._next
-
-    @property
-    def waiting(self) -> int:
-        """Records taken and not covered by `committable`."""
-        return len(self._taken)
