@@ -116,6 +116,7 @@ class ChildSpec:
     policy: Policy
     settings: Settings
     where: str = ""  # "config.toml:47", for people
+    when: str = ""  # of a task, for people: "every 30s"; the validator puts it into words, so the parent need not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import State
 from supervisor.core.overrides import Override, public
-from supervisor.core.spec import ChildSpec
+from supervisor.core.spec import ChildSpec, ConsumerSettings
 from supervisor.parent.known import Known
 
 _OWN = ("next_slot", "last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "demo")
@@ -56,7 +56,15 @@ def child_status(
         "where": spec.where,
         "last_exit": _last_exit(known),
     }
-    return shown | _doing(child, known, at) | {key: known.facts[key] for key in _OWN if key in known.facts}
+    said = {key: known.facts[key] for key in _OWN if key in known.facts}
+    return shown | _doing(child, known, at) | said | _configured(spec)
+
+
+def _configured(spec: ChildSpec) -> dict[str, Any]:
+    """What a child need not run for to be known."""
+    if isinstance(spec.settings, ConsumerSettings):
+        return {"topics": list(spec.settings.topics)}
+    return {"schedule": spec.when} if spec.when else {}
 
 
 def _doing(child: Child, known: Known, at: Moment) -> dict[str, Any]:
@@ -101,5 +109,5 @@ def detail(child: Child, known: Known, at: Moment) -> dict[str, Any]:
 
 
 def supervisor_status(fields: Mapping[str, Any], notes: list[str], children: list[dict[str, Any]]) -> dict[str, Any]:
-    demo = any(child.get("demo") for child in children)
+    demo = any(child["kind"] == "broker" for child in children)
     return {"supervisor": {**fields, "demo": demo, "notes": notes}, "children": children}

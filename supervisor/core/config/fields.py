@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -135,7 +135,7 @@ def _once(value: object) -> str:
     if not isinstance(written, str) or not _ONCE.fullmatch(written):
         raise refuse(expected)
     try:
-        datetime.fromisoformat(written).timestamp()
+        datetime.fromisoformat(written).astimezone(UTC)  # which no year below 1 or above 9999 has
     except (ValueError, OverflowError):
         raise refuse(expected) from None
     return written

@@ -11,6 +11,7 @@ from supervisor.core.config.document import Consumer, Task
 from supervisor.core.config.models import Alerts, Kafka, Keeping, Supervisor, Table
 from supervisor.core.config.problems import Path
 from supervisor.core.config.validate import Tables
+from supervisor.core.schedule.slots import trigger
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Policy, SupervisorSettings, TaskSettings
 
 EMBEDDED = "embedded"
@@ -72,14 +73,16 @@ def _task(name: str, table: Task, tables: Tables, where: Where) -> ChildSpec:
     settings = _fields(table, keys.TASK)
     settings["at"] = settings["at"] or ()
     settings["timezone"] = table.timezone or tables.supervisor.timezone
+    task = TaskSettings(**settings, resources=tables.resources)
     return ChildSpec(
         name=name,
         group=name,
         kind="task",
         enabled=table.enabled,
         policy=Policy(**policy(table, tables.supervisor)),
-        settings=TaskSettings(**settings, resources=tables.resources),
+        settings=task,
         where=where(("tasks", name)),
+        when=trigger(task).describe(),
     )
 
 
