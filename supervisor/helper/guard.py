@@ -15,23 +15,21 @@ from typing import NoReturn
 
 import setproctitle
 
-from supervisor.forked import close_all_but, reset_signals
+from supervisor.forked import close_all_but, nowhere, reset_signals
 
 RUN_ID = "FORKWARDEN_RUN_ID"
-QUIET_PASSES = 2  # a process may fork between our look and its death: look until nobody was there, twice
+QUIET_PASSES = 4  # a process may fork between our look and its death: look until nobody was there, several times
 GIVE_UP_AFTER = 10.0
 
 
 def guard(lifeline: int, run_id: str, title: str) -> NoReturn:
     """Wait for the end of the supervisor, then sweep."""
     try:
-        reset_signals()
+        reset_signals()  # they stay blocked: a polite kill of everything must not take the guard first
         os.setsid()
         close_all_but({lifeline})
+        nowhere(0, 1, 2)
         setproctitle.setproctitle(title)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # a polite kill of everything must not take the guard first
         os.read(lifeline, 1)
         sweep(run_id)
     finally:
@@ -40,23 +38,26 @@ def guard(lifeline: int, run_id: str, title: str) -> NoReturn:
 
 def sweep(run_id: str, spare: frozenset[int] = frozenset()) -> int:
     """Kill every process of that run but ourselves and `spare`. Returns how many were killed."""
-    killed: set[int] = set()
-    quiet, end = 0, time.monotonic() + GIVE_UP_AFTER
+    mark = f"{RUN_ID}={run_id}".encode()
+    killed, quiet, end = 0, 0, time.monotonic() + GIVE_UP_AFTER
     while quiet < QUIET_PASSES and time.monotonic() < end:
-        found = bearers(run_id) - spare - {os.getpid()}
+        found = [_kill(pid, mark) for pid in _pids() if bears(pid, mark) and pid not in spare and pid != os.getpid()]
+        killed += sum(found)
         quiet = 0 if found else quiet + 1
-        for pid in found:
-            _kill(pid, run_id)
-        killed |= found
         if found:
             time.sleep(0.001)
-    return len(killed)
+    return killed
 
 
 def bearers(run_id: str) -> set[int]:
     """Return the living processes of our user that bear the run-id; a zombie has no environment."""
     mark = f"{RUN_ID}={run_id}".encode()
-    return {int(name) for name in os.listdir("/proc") if name.isdigit() and bears(int(name), mark)}
+    return {pid for pid in _pids() if bears(pid, mark)}
+
+
+def _pids() -> list[int]:
+    """The youngest first: who forks and exits for ever is met before it has done so again."""
+    return sorted((int(name) for name in os.listdir("/proc") if name.isdigit()), reverse=True)
 
 
 def bears(pid: int, mark: bytes) -> bool:
@@ -69,16 +70,18 @@ def bears(pid: int, mark: bytes) -> bool:
         return False
 
 
-def _kill(pid: int, run_id: str) -> None:
+def _kill(pid: int, mark: bytes) -> bool:
     """By pidfd, asked again after it is open: the number may belong to somebody else by now."""
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
-        return
+        return False
     try:
-        if bears(pid, f"{RUN_ID}={run_id}".encode()):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        if not bears(pid, mark):
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError:
-        pass
+        return False
     finally:
         os.close(pidfd)
+    return True

@@ -28,17 +28,13 @@ class Guarding:
         """Fork it when there is none: at the start, and after somebody killed it."""
         if self.retry_at is None or now < self.retry_at:
             return
-        read, write = os.pipe2(os.O_CLOEXEC)
         try:
-            self._process = fork_bare("guard", guard, read, self._run_id, "forkwarden: guard")
-        except (OSError, RuntimeError) as error:
-            os.close(write)
+            self._process, self._lifeline = _fork(self._run_id)
+        except (OSError, RuntimeError) as error:  # EMFILE, EAGAIN, ENOMEM; a library's thread in the parent
             self.retry_at = now + RETRY
             self._say("warning", f"the guard could not be started ({error}); trying again")
             return
-        finally:
-            os.close(read)
-        self._lifeline, self.retry_at = write, None
+        self.retry_at = None
         self._poller.register(self._process.pidfd, Lane.GUARD)
 
     def died(self, now: float) -> None:
@@ -60,3 +56,15 @@ class Guarding:
         self._process.close()
         os.close(self._lifeline)
         self._process = None
+
+
+def _fork(run_id: str) -> tuple[Process, int]:
+    """Return the guard and the end of its lifeline that is ours alone."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        return fork_bare("guard", guard, read, run_id, "forkwarden: guard"), write
+    except BaseException:
+        os.close(write)
+        raise
+    finally:
+        os.close(read)
