@@ -52,13 +52,15 @@ def _ours(plan: Plan) -> list[str]:
 
 
 def _preload_one(module: str) -> list[str]:
+    notes = []
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        return [f"preload: {module} cannot be imported here ({error}); children import it themselves"]
+    except (Exception, SystemExit) as error:  # whatever it does when it is imported
+        why = f"{type(error).__name__}: {error}"
+        notes.append(f"preload: {module} cannot be imported here ({why}); children import it themselves")
     try:
         assert_one_thread()
     except RuntimeError as error:
         where = 'config.toml: supervisor.preload: expected modules that start no thread, found "'
         raise PreloadError(f'{where}{module}"; remove it from the list') from error
-    return []
+    return notes
