@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 
 import click
@@ -12,7 +14,7 @@ import pytest
 
 from supervisor.cli.group import cli
 from support.house import ROOT
-from support.readme import blocks, commands, first_command, test_command
+from support.readme import between, blocks, commands, commands_table, first_command, test_command
 
 TEXTS = ["README.md", "CONTRIBUTING.md"]
 
@@ -54,3 +56,15 @@ def test_every_command_that_people_are_shown_exists(command: str) -> None:
     options = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
     asked = [argument for argument in arguments if re.fullmatch(r"--?[a-z][a-z-]*", argument)]
     assert set(asked) <= options, f"{command!r}: {verb} has {sorted(options)}"
+
+
+def test_the_table_of_commands_is_the_commands_own() -> None:
+    """After a change: python -c "from support.readme import commands_table; print(commands_table())" in tests/."""
+    assert between("commands") == commands_table()
+
+
+def test_the_reference_of_the_configuration_is_up_to_date() -> None:
+    """After a change: python -m supervisor.core.config.reference."""
+    command = [sys.executable, "-m", "supervisor.core.config.reference"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert between("config-reference") == printed.strip()

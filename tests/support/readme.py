@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from supervisor.cli.group import GROUPS
 from support.house import ROOT
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -37,3 +38,15 @@ def commands(*texts: str) -> list[str]:
         if text.endswith(".toml"):
             found += re.findall(r"#.*?(supervisor [a-z]+)\.", content)
     return sorted({command.strip() for command in found})
+
+
+def between(mark: str) -> str:
+    """Return what stands in README.md between <!-- mark --> and <!-- /mark -->."""
+    text = (ROOT / "README.md").read_text()
+    return text.partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0].strip()
+
+
+def commands_table() -> str:
+    """Return the README's table of the command's verbs, as the command itself groups them."""
+    rows = [f"| `{verb}` | {text} |" for verbs in GROUPS.values() for verb, (_, text) in verbs.items()]
+    return "\n".join(["| command | what |", "|---|---|", *rows])

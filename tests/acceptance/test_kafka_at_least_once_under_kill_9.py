@@ -1,0 +1,107 @@
+"""Consumers and supervisor are killed while records flow; the handler's own file must hold every record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.project import FAST, NOTE, Project
+from support.real_kafka import RealKafka, why_not
+from support.supervisor_process import Supervisor
+
+TOPIC = "records"
+RECORDS = 400
+KILLS = 4
+CONFIG = """
+[kafka]
+bootstrap_servers = "{bootstrap}"
+
+[consumers.reader]
+handler = "mine:store"
+topics = ["records"]
+group_id = "readers"
+auto_offset_reset = "earliest"
+dead_letter_topic = "records.dlq"
+processes = {processes}
+"""
+CODE = (
+    NOTE
+    + """
+def store(record):
+    time.sleep(0.005)
+    note("stored", record.value["n"])
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Kafka]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
+        server = RealKafka(Path(folder))
+        try:
+            server.create_topic(server.bootstrap, TOPIC, 4)
+            yield server.kafka()
+        finally:
+            server.stop()
+
+
+def produce(bootstrap: str, first: int, count: int) -> None:
+    Kafka(bootstrap, True, lambda topic, partitions: None).produce(
+        TOPIC, [{"n": n} for n in range(first, first + count)]
+    )
+
+
+def embedded_address(supervisor: Supervisor) -> str:
+    supervisor.wait_ready()
+    return str(json.loads((supervisor.state / "broker.json").read_text())["bootstrap_servers"])
+
+
+def stored(made: Project) -> set[int]:
+    return {int(line) for line in made.lines("stored")}
+
+
+def killed_while_reading(made: Project, victim: Callable[[], int]) -> None:
+    """Kill a process each time that some further records were stored."""
+    for _ in range(KILLS):
+        seen = len(made.lines("stored"))
+        eventually(lambda seen=seen: len(made.lines("stored")) >= min(seen + 20, RECORDS), within=60)
+        os.kill(victim(), signal.SIGKILL)
+
+
+def judge(made: Project) -> None:
+    eventually(lambda: len(stored(made)) == RECORDS, within=90, every=0.1, what="every record is stored")
+    assert sorted(stored(made)) == list(range(RECORDS))
+
+
+def test_nothing_is_lost_when_the_consumer_is_killed_on_the_embedded_broker(project: Callable[..., Project]) -> None:
+    made = project(config=FAST + CONFIG.format(bootstrap="embedded", processes=1), code=CODE)
+    with made.supervisor() as supervisor:
+        produce(embedded_address(supervisor), 0, RECORDS)
+        killed_while_reading(made, lambda: supervisor.pid_of("reader"))
+        judge(made)
+        assert supervisor.child("reader")["starts"] == KILLS + 1
+
+
+@pytest.mark.kafka
+def test_nothing_is_lost_when_consumers_and_the_supervisor_are_killed_on_a_real_kafka(
+    project: Callable[..., Project], real: Kafka
+) -> None:
+    made = project(config=FAST + CONFIG.format(bootstrap=real.bootstrap, processes=2), code=CODE)
+    with made.supervisor() as supervisor:
+        supervisor.wait_ready()
+        produce(real.bootstrap, 0, RECORDS)
+        killed_while_reading(made, lambda: supervisor.pid_of("reader:1"))
+        supervisor.kill()
+        supervisor.start()
+        judge(made)
+        assert supervisor.stop() in (0, 1)
