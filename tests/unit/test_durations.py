@@ -28,8 +28,32 @@ def test_what_people_write_becomes_seconds(written: str, seconds: float) -> None
 
 @pytest.mark.parametrize(
     "written",
-    ["", "30", "30 s", " 30s", "30s\n", "-1s", "+1s", "1e3s", "nan", "inf", "infs", "30 parsecs", "5M", "1w", "ms"]
-    + ["30m1h", "1s1s", "1ms1s", ".5s", "1.s", "٣s", "1h30", "9" * 13 + "s", "1s" * 60],
+    [
+        "",
+        "30",
+        "30 s",
+        " 30s",
+        "30s\n",
+        "-1s",
+        "+1s",
+        "1e3s",
+        "nan",
+        "inf",
+        "infs",
+        "30 parsecs",
+        "5M",
+        "1w",
+        "ms",
+        "30m1h",
+        "1s1s",
+        "1ms1s",
+        ".5s",
+        "1.s",
+        "٣s",
+        "1h30",
+        "9" * 13 + "s",
+        "1s" * 60,
+    ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(written: str) -> None:
     with pytest.raises(durations.DurationError, match='expected a duration like "30s", "5m" or "1h30m", found '):
@@ -37,7 +61,7 @@ def test_anything_else_is_refused_with_what_is_allowed(written: str) -> None:
 
 
 def test_more_than_ten_years_is_refused() -> None:
-    with pytest.raises(durations.DurationError, match='at most 10 years .3650d., found "3651d"'):
+    with pytest.raises(durations.DurationError, match=r'at most 10 years .3650d., found "3651d"'):
         durations.parse("3651d")
 
 
