@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import gc
 import importlib
+import time
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.spec import ConsumerSettings, Plan, TaskSettings
 from supervisor.parent.process import assert_one_thread
 
+THREADS_END_WITHIN = 0.5  # seconds
 _KINDS = {
     "task": ("supervisor.child.schedule.runner",),
     "consumer": ("supervisor.child.kafka.consumer",),
@@ -59,8 +61,21 @@ def _preload_one(module: str) -> list[str]:
         why = f"{type(error).__name__}: {error}"
         notes.append(f"preload: {module} cannot be imported here ({why}); children import it themselves")
     try:
-        assert_one_thread()
+        _one_thread_again()
     except RuntimeError as error:
         where = 'config.toml: supervisor.preload: expected modules that start no thread, found "'
         raise PreloadError(f'{where}{module}"; remove it from the list') from error
     return notes
+
+
+def _one_thread_again() -> None:
+    """A thread that was joined is gone for Python a moment before it is gone for the kernel."""
+    end = time.monotonic() + THREADS_END_WITHIN
+    while True:
+        try:
+            assert_one_thread()
+            return
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.01)
