@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Kind = Literal["task", "consumer", "broker"]
 OnCrashLoop = Literal["hold", "fatal", "exit"]
+AlertKind = Literal[
+    "fatal", "crash_loop", "overdue", "dead_letter", "partition_paused", "task_paused", "unkillable", "recovered"
+]
+ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ class TaskSettings:
     catch_up_window: float = 3600.0
     catch_up_limit: int = 10
     start_deadline: float | None = None
+    expect_within: float | None = None  # no run ok so long after a slot: an alert
     timeout: float | None = 3600.0
     kill_after: float = 10.0  # soft timeout to the parent's verdict
     retries: int = 0
@@ -137,6 +142,8 @@ class SupervisorSettings:
     control_uids: tuple[int, ...] = ()  # besides root and the supervisor's own
     alert_url: str | None = None
     alert_command: tuple[str, ...] = ()
+    alert_on: tuple[AlertKind, ...] = ALERT_KINDS
+    alert_overdue_after: float = 300.0  # a child that is wanted and so long not ready is overdue
     overridden: Mapping[str, Any] = field(default_factory=dict)  # fields that the command line says, at every reading
 
 

@@ -71,6 +71,9 @@ class Task(Keeping):
     catch_up_window: Duration = duration(_T.catch_up_window, "older ones are never caught up")
     catch_up_limit: Some = key(_T.catch_up_limit, "at most so many, with catch_up = all")
     start_deadline: DurationOrNone = duration(_T.start_deadline, "a slot that could not begin so soon is missed")
+    expect_within: DurationOrNone = duration(
+        _T.expect_within, "no run ended ok so long after a slot: an alert, overdue"
+    )
     timeout: DurationOrNone = duration(_T.timeout, "of one run; then it is stopped and recorded as timed_out")
     kill_after: Duration = duration(_T.kill_after, "a run that ignores its timeout so long is killed")
     retries: Count = key(_T.retries, "more attempts at the same slot after a failure")

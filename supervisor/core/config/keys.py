@@ -44,11 +44,11 @@ SUPERVISOR: Keys = _keys(
     "log_keep",
     "control_uids",
 )
-ALERTS: Keys = _keys(alert_url="url", alert_command="command")
+ALERTS: Keys = _keys(alert_url="url", alert_command="command", alert_on="on", alert_overdue_after="overdue_after")
 TASK: Keys = _keys(
     *("run", "every", "at", "cron", "once", "on", "timezone", "jitter", "run_on_start", "overlap"),
-    *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "timeout", "kill_after", "retries"),
-    *("pause_after_failures", "max_runs", "history_keep", "history_max", "args"),
+    *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "expect_within", "timeout", "kill_after"),
+    *("retries", "pause_after_failures", "max_runs", "history_keep", "history_max", "args"),
     retry_base="retry_backoff.base",
     retry_max="retry_backoff.max",
 )
@@ -67,12 +67,15 @@ _DURATIONS = frozenset(
     [
         *("grace_period", "stable_after", "backoff_base", "backoff_max", "hello_timeout", "ready_timeout"),
         *("heartbeat_interval", "heartbeat_timeout", "crash_loop_window", "every", "jitter", "catch_up_window"),
+        *("alert_overdue_after", "expect_within"),
         *("start_deadline", "timeout", "kill_after", "retry_base", "retry_max", "history_keep", "handler_timeout"),
         *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max"),
     ]
 )
 _SIZES = frozenset(("max_rss", "log_max_bytes"))
-_NONE = frozenset(("start_deadline", "timeout", "handler_timeout", "max_rss"))  # where "none" may be written
+_NONE = frozenset(
+    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_rss")
+)  # where "none" may be written
 _UNITS = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("KB", 10**3), ("B", 1))
 FACTORS = dict(_UNITS)
 

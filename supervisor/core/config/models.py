@@ -28,7 +28,7 @@ from supervisor.core.config.fields import (
     key,
     size,
 )
-from supervisor.core.spec import OnCrashLoop, Policy, SupervisorSettings
+from supervisor.core.spec import AlertKind, OnCrashLoop, Policy, SupervisorSettings
 
 _P = Policy()
 _S = SupervisorSettings(config_file="", project_dir="", state_dir=".supervisor")
@@ -94,3 +94,5 @@ class Kafka(Table):
 class Alerts(Table):
     url: Url | None = key(None, "gets a POST of JSON when something needs a person")
     command: list[Line] = key([], "is run with the same JSON on its standard input; no shell")
+    on: list[AlertKind] = key(list(_S.alert_on), "what is told of")
+    overdue_after: Wait = duration(_S.alert_overdue_after, "a child that is wanted and so long not ready is overdue")
