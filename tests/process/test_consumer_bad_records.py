@@ -157,6 +157,18 @@ def store(record):
         assert len([m for m in member.messages if isinstance(m, Notice)]) == 1
 
 
+def test_the_lag_of_a_held_partition_grows(broker: Kafka, tmp_path: Path) -> None:
+    topic = broker.topic()
+    broker.produce(topic, ["bad", 2, 3])
+    code = "def store(record):\n    raise ValueError('no')\n"
+    with Consumer(tmp_path, consumer_spec(broker, topic, retries=0, retry_max=300.0), code) as member:
+        member.wait_notice("partition_paused", WITHIN)
+        member.wait_facts(lambda facts: facts.get("lag") == 3, WITHIN)
+        broker.produce(topic, list(range(100)))
+        member.wait_facts(lambda facts: facts.get("lag") == 103, WITHIN)
+        assert member.stop() == 0
+
+
 def _plain(got: list[Any]) -> list[Any]:
     return [value for value in got if not isinstance(value, list)]
 

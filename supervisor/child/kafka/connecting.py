@@ -27,7 +27,7 @@ from supervisor.core.spec import ConsumerSettings
 
 log = logging.getLogger(__name__)
 
-PROBE = 5.0  # seconds for one answer
+PROBE = 5.0  # seconds for one answer; less at first, so that people soon hear that there is none
 BUDGET = 30.0  # seconds for a probe of a few topics; the backoff between probes goes on ticking
 
 
@@ -115,7 +115,8 @@ class Connector:
         self._report.tick("connecting", BUDGET)
         try:
             for topic in self._settings.topics:
-                answer = consumer.list_topics(topic if not topic.startswith("^") else None, timeout=PROBE)
+                within = min(PROBE, 1.5 + self._failures)
+                answer = consumer.list_topics(topic if not topic.startswith("^") else None, timeout=within)
                 self._report.tick("connecting", BUDGET)
                 described = answer.topics.get(topic)
                 if described is not None and described.error is not None:

@@ -16,6 +16,7 @@ from supervisor.child.kafka import errors
 from supervisor.child.kafka.callbacks import Callbacks, commit, store
 from supervisor.child.kafka.client_log import ClientLog
 from supervisor.child.kafka.handover import Handover, Hold
+from supervisor.child.kafka.paused_ends import PausedEnds
 from supervisor.child.kafka.report import Report
 from supervisor.child.runtime import Runtime
 from supervisor.core.kafka import lag
@@ -48,6 +49,7 @@ class Loop:
         self._patience = min(1.0, max_poll_interval(settings) / 3)
         self._full_since: float | None = None  # the main thread has no room for records
         self._slow = False  # and that for so long that fetching is paused
+        self._ends = PausedEnds(self.consumer)
         self._holds: dict[Place, tuple[Hold, float]] = {}  # until when
 
     def turn(self) -> None:
@@ -169,7 +171,8 @@ class Loop:
         if not self._report.is_due():
             return
         calls = self._callbacks
-        found = lag.standings(calls.assigned, self._handover.positions(), calls.statistics, self._holds.keys())
+        statistics = self._ends.added(calls.statistics, calls.paused)
+        found = lag.standings(calls.assigned, self._handover.positions(), statistics, self._holds.keys())
         self._report.set(records=self._handover.handled, **lag.facts(found))
         self._report.flush()
         self._client_log.flush()

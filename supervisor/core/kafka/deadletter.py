@@ -92,5 +92,5 @@ def clip(text: str, most: int, *, keep_end: bool = False) -> bytes:
     raw = text.encode(errors="replace")
     if len(raw) <= most:
         return raw
-    part = raw[-most:] if keep_end else raw[:most]
+    part = raw[len(raw) - most :] if keep_end else raw[:most]
     return part.decode(errors="ignore").encode()

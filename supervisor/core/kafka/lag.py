@@ -7,7 +7,7 @@ Source: librdkafka's STATISTICS.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Place = tuple[str, int]  # topic, partition
@@ -50,6 +50,12 @@ def read(stats: Mapping[str, Any]) -> Statistics:
         if start >= 0:
             starts[place] = start
     return Statistics(ends, starts, _any_up(stats), _joined(_mapping(stats, "cgrp")))
+
+
+def with_ends(statistics: Statistics, ends: Mapping[Place, int]) -> Statistics:
+    """Add ends known from elsewhere; of two the later one is right."""
+    later = {place: max(end, statistics.ends.get(place, end)) for place, end in ends.items()}
+    return replace(statistics, ends={**statistics.ends, **later})
 
 
 def standings(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.core.kafka.lag import Standing, Statistics, facts, read, standings
+from supervisor.core.kafka.lag import Standing, Statistics, facts, read, standings, with_ends
 
 STATS: dict[str, Any] = {
     "brokers": {"b:1/bootstrap": {"state": "DOWN"}, "b:1/1": {"state": "UP"}},
@@ -71,6 +71,11 @@ def test_before_the_first_statistics_there_is_no_lag() -> None:
 
 def test_a_position_before_the_end_known_so_far_is_no_negative_lag() -> None:
     assert standings([("t", 0)], {("t", 0): 60}, read(STATS), [])[0].lag == 0
+
+
+def test_an_end_known_from_elsewhere_counts_when_it_is_later() -> None:
+    found = with_ends(read(STATS), {("t", 0): 80, ("t", 1): 3, ("u", 0): 7})
+    assert found.ends == {("t", 0): 80, ("t", 1): 9, ("u", 0): 7}
 
 
 def test_the_sum_is_of_what_is_known() -> None:
