@@ -16,7 +16,7 @@ import setproctitle
 from supervisor.child.birth import Birth
 from supervisor.core.paths import Paths
 from supervisor.core.wire.messages import DUMP_SIGNAL
-from supervisor.forked import adopt_orphans, close_all_but, die_with, reset_signals
+from supervisor.forked import adopt_orphans, close_all_but, die_with, nowhere, reset_signals
 
 
 def boot(birth: Birth) -> None:
@@ -25,6 +25,7 @@ def boot(birth: Birth) -> None:
     die_with(birth.parent_pid)
     adopt_orphans()  # they come to the parent exactly when we die: so it knows whose they are
     close_all_but({birth.messages, birth.orders, birth.dump, birth.console})
+    nowhere(0)
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.nofile)
     redirect_output(Paths(birth.supervisor.state_dir).log(birth.spec.name))
     faulthandler.enable(birth.dump)
