@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 
+from supervisor.child import code
 from supervisor.child.output import rotate
 from supervisor.child.runtime import Runtime
 from supervisor.child.usage import Usage
@@ -31,6 +32,7 @@ class Heartbeat:
         self._usage = Usage()
         self._decoder = Decoder()
         self._log = runtime.paths.log(runtime.spec.name)
+        self._code = code.Code(runtime.supervisor.project_dir) if runtime.supervisor.reload_code else None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
@@ -53,6 +55,8 @@ class Heartbeat:
         runtime.post(Beat(self._usage.rss(), self._usage.cpu(), runtime.dropped))
         runtime.flush_facts()
         rotate(self._log, runtime.supervisor.log_max_bytes, runtime.supervisor.log_keep)
+        if self._code and not runtime.leaving and (file := self._code.changed()):
+            code.leave(runtime, file)
 
     def _take_orders(self) -> None:
         data = os.read(self._runtime.birth.orders, 65536)

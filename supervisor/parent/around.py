@@ -15,6 +15,7 @@ from supervisor.core.spec import ConsumerSettings
 from supervisor.core.wire.messages import Run
 from supervisor.helper import calls
 from supervisor.parent import crashes
+from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.helpers import Outcome
 from supervisor.parent.known import Known
@@ -34,6 +35,7 @@ class Around:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self.code = CodeWatch(site)
         self._forked_at: dict[str, float] = {}
 
     def fork(self, name: str) -> Process:
@@ -59,6 +61,7 @@ class Around:
                 )
             )
 
+        self.code.forked(name)
         process = fork(name, start)
         self._forked_at[name] = time.monotonic()
         site.say("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)

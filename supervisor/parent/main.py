@@ -122,7 +122,7 @@ def _build_and_run(
     server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
     lock.announce(paths.socket)
     api.extra_notes = notes_of(site, server, lock)
-    supervisor = Supervisor(site, driver, signals, strangers, guarding, server, reloading, lock)
+    supervisor = Supervisor(site, driver, signals, strangers, guarding, server, reloading, around.code, lock)
     end.supervisor = supervisor
     return _run(supervisor)
 

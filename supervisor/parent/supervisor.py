@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from supervisor.core.errors import Exit
+from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.helper import calls
 from supervisor.parent import state_folder
+from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.guarding import Guarding
 from supervisor.parent.helpers import Outcome
@@ -42,11 +44,12 @@ class Supervisor:
         guarding: Guarding,
         server: Server,
         reloading: Reloading,
+        code: CodeWatch,
         lock: Lock,
     ) -> None:
         self.site, self.driver, self.fleet = site, driver, site.fleet
         self.signals, self.strangers, self.guarding = signals, strangers, guarding
-        self.server, self.reloading, self.lock = server, reloading, lock
+        self.server, self.reloading, self.code, self.lock = server, reloading, code, lock
         self._next_look = 0.0
         self._announced = False
         self._lanes: dict[Lane, Callable[[list[tuple[int, int]], float], None]] = {
@@ -106,6 +109,8 @@ class Supervisor:
         self.reloading.watch()
         self.reloading.settle_toggles()
         self._save_toggles(now)
+        for name in self.code.changed():
+            self.driver.feed(name, ev.Restart(why="its code changed"), now)
         self.site.journal.alive(time.time())
         self.guarding.keep(now)
         self._check_state_folder()

@@ -171,11 +171,10 @@ class Child(Body):
         return found is not None
 
     def _stable_or_too_big(self, now: float) -> None:
-        if self.liveness is None or self.ready_at is None:
-            return
-        if self.failures.any and self.liveness.beat_at >= self.ready_at + self.policy.stable_after:
+        life, since = self.liveness, self.ready_at or 0.0
+        if self.failures.any and life and life.beat_at >= since + self.policy.stable_after:
             self.failures.forget()
-        used, limit = self.liveness.rss, self.policy.max_rss
+        used, limit = life.rss if life else 0, self.policy.max_rss
         if limit is not None and used > limit:
             reason = f"memory {used >> 20} MiB, over its limit of {limit >> 20} MiB"
             self.verdict = Cause.MEMORY, reason
@@ -239,6 +238,8 @@ class Child(Body):
         if not self.wanted:
             self._go(State.STOPPED, now, reason)
         elif cause is Cause.PLANNED:
+            if self.state is not State.STOPPING:
+                self._out.append(Said(reason, "info", "recycled"))  # its own wish: nothing else has told of it
             self._start(now)
         elif cause is Cause.CONFIG:
             self.failures.add(cause, reason, self.policy, now)
