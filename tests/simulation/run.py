@@ -45,7 +45,9 @@ def narrowed(life: Life, fleet: Callable[..., Any] = Fleet) -> tuple[Life, list[
 
 def telling(lines: list[str]) -> list[str]:
     """Without the looks that led to nothing."""
-    return [line for line, after in zip(lines, [*lines[1:], ""], strict=True) if "← Pulse" not in line or "  → " in after]
+    return [
+        line for line, after in zip(lines, [*lines[1:], ""], strict=True) if "← Pulse" not in line or "  → " in after
+    ]
 
 
 def explained(life: Life, fleet: Callable[..., Any] = Fleet) -> str:
