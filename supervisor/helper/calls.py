@@ -28,6 +28,13 @@ def evict(bootstrap: str, properties: Mapping[str, Any], group_id: str, member_i
     return remove(bootstrap, properties, group_id, member_id, within)
 
 
+def alert(target: str | tuple[str, ...], body: Mapping[str, Any], folder: str) -> str | None:
+    """Send one; return None, or why it was not taken. A text is a URL, otherwise the words of a command."""
+    from supervisor.helper import alert as sending
+
+    return sending.post(target, body) if isinstance(target, str) else sending.run(target, body, folder)
+
+
 def write_state(path: str, data: str) -> None:
     from supervisor.helper.write_state import write
 

@@ -15,6 +15,7 @@ from supervisor.core.spec import ConsumerSettings
 from supervisor.core.wire.messages import Run
 from supervisor.helper import calls
 from supervisor.parent import crashes
+from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.helpers import Outcome
@@ -28,10 +29,11 @@ EVICT_WITHIN = 2.0  # seconds; the fleet itself waits a little longer, so that a
 
 
 class Around:
-    """`driver` and `runs` are set once, when they exist: each needs the other."""
+    """`driver`, `runs` and `alerts` are set once, when they exist: each needs another."""
 
     driver: Driver
     runs: Runs
+    alerts: Alerts
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -90,13 +92,16 @@ class Around:
             self._site.say(change.level, told.text, child=name, event=told.event, pid=child.pid, **fields)
         if change.new is State.RUNNING:
             self.runs.ready(name)
+        self.alerts.changed(name, change)
 
     def said(self, name: str, level: str, code: str, text: str) -> None:
         self._site.say(level, text, child=name, event=code or None)
+        self.alerts.said(name, code, text)
 
     def run_ended(self, name: str, run: Run) -> None:
         self.driver.known[name].facts["last_run"] = dict(run.result)
         self.runs.ended(name, run.result)
+        self.alerts.run_ended(name, run.result)
 
     def ended(self, name: str, process: Process, known: Known) -> None:
         self.runs.process_ended(name)

@@ -25,6 +25,7 @@ from supervisor.helper.guard import RUN_ID, bears, sweep
 from supervisor.helper.write_state import write
 from supervisor.parent import lock as locking
 from supervisor.parent import state_folder
+from supervisor.parent.alerts import Alerts
 from supervisor.parent.api import Api
 from supervisor.parent.around import Around
 from supervisor.parent.driver import Driver
@@ -114,15 +115,17 @@ def _build_and_run(
 
     strangers = Strangers(site.poller, ours, lambda pid: bears(pid, f"{RUN_ID}={run_id}".encode()))
     driver = Driver(site.fleet, site.poller, around, strangers)
-    around.driver, around.runs = driver, Runs(site, driver)
+    around.driver, around.runs, around.alerts = driver, Runs(site, driver), Alerts(site, driver)
     reloading = Reloading(site, driver)
     end = _Stop()
     api = Api(site, driver, around.runs, reloading, end)
     uids = frozenset(plan.supervisor.control_uids)
     server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
     lock.announce(paths.socket)
-    api.extra_notes = notes_of(site, server, lock)
-    supervisor = Supervisor(site, driver, signals, strangers, guarding, server, reloading, around.code, lock)
+    api.extra_notes = [*notes_of(site, server, lock), around.alerts.note]
+    supervisor = Supervisor(
+        site, driver, signals, strangers, guarding, server, reloading, around.code, around.alerts, lock
+    )
     end.supervisor = supervisor
     return _run(supervisor)
 

@@ -17,6 +17,7 @@ from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.helper import calls
 from supervisor.parent import state_folder
+from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.guarding import Guarding
@@ -45,11 +46,13 @@ class Supervisor:
         server: Server,
         reloading: Reloading,
         code: CodeWatch,
+        alerts: Alerts,
         lock: Lock,
     ) -> None:
         self.site, self.driver, self.fleet = site, driver, site.fleet
         self.signals, self.strangers, self.guarding = signals, strangers, guarding
         self.server, self.reloading, self.code, self.lock = server, reloading, code, lock
+        self.alerts = alerts
         self._next_look = 0.0
         self._announced = False
         self._lanes: dict[Lane, Callable[[list[tuple[int, int]], float], None]] = {
@@ -86,12 +89,14 @@ class Supervisor:
         self.server.expire(now)
         self.driver.tick(now)
         self.driver.fork_pending(now)
+        self.alerts.tick(now)
         self._announce(now)
 
     def _timeout(self, now: float) -> float:
         if self.driver.forks_pending:
             return 0.0
-        deadlines = (self.fleet.wakes_at(), self.site.helpers.deadline(), self.server.deadline(), self._next_look)
+        parts = (self.site.helpers, self.server, self.alerts)
+        deadlines = (self.fleet.wakes_at(), self._next_look, *(part.deadline() for part in parts))
         return max(0.0, min(at for at in deadlines if at is not None) - now)
 
     def _guard_against_stall(self, late: float, now: float) -> None:
@@ -100,6 +105,8 @@ class Supervisor:
         self.site.stalls += 1
         self.site.longest_stall = max(self.site.longest_stall, late)
         self.fleet.shift(late, now)
+        self.site.helpers.shift(late)
+        self.alerts.shift(late)
         self.site.say("warning", f"the supervisor itself was frozen for {late:.1f} s; all deadlines move by that")
 
     def _look(self, now: float) -> None:
@@ -109,6 +116,7 @@ class Supervisor:
         self.reloading.watch()
         self.reloading.settle_toggles()
         self._save_toggles(now)
+        self.alerts.look(now)
         for name in self.code.changed():
             self.driver.feed(name, ev.Restart(why="its code changed"), now)
         self.site.journal.alive(time.time())
@@ -161,7 +169,13 @@ class Supervisor:
         if self.site.escalation and self.fleet.shutdown is None:
             self.site.say("error", f"stopping for good: {self.site.escalation}", event="fatal")
             self.stop("crash loop", kill=False)
-        return (self.fleet.done and not self.strangers) or self.fleet.overdue(now)
+        ended = self.fleet.done and not self.strangers and self._last_words(now)
+        return ended or self.fleet.overdue(now)
+
+    def _last_words(self, now: float) -> bool:
+        """Whether the alerts are sent, or are waited for no more."""
+        shutdown = self.fleet.shutdown
+        return shutdown is None or shutdown.rank > 2 or self.alerts.over(now, shutdown.by)
 
     def _exit_code(self) -> int:
         unkillable = [f"{child.name} (pid {child.pid})" for child in self.fleet.living()]
