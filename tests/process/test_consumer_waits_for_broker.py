@@ -84,7 +84,9 @@ def test_an_embedded_broker_that_restarted_is_noticed_and_the_process_asks_to_be
                 assert member.bye == Bye(0, "recycle: the embedded broker restarted")
 
 
-def test_a_topic_that_does_not_exist_is_waited_for_and_not_made(broker: Kafka, tmp_path: Path) -> None:
+def test_a_topic_that_does_not_exist_is_waited_for_and_not_made(
+    broker: Kafka, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     name = f"later-{os.getpid()}-{time.monotonic_ns()}"
     with Consumer(tmp_path, consumer_spec(broker, name)) as member:
         assert f'topic "{name}" does not exist: create it' in member.wait_waiting("does not exist")
@@ -92,7 +94,7 @@ def test_a_topic_that_does_not_exist_is_waited_for_and_not_made(broker: Kafka, t
         if broker.embedded:
             broker.produce(name, [1])  # which makes it there
         else:
-            RealKafka.create_topic(broker.bootstrap, name, 1)
+            request.getfixturevalue("real_kafka").create_topic(name, 1)
             broker.produce(name, [1])
         assert member.wait_got(1) == [1]
         member.wait_facts(lambda facts: facts["waiting"] is None, WITHIN)

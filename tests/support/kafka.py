@@ -35,6 +35,7 @@ class Kafka:
     embedded: bool
     create: Callable[[int], str]  # a new topic of so many partitions
     properties: dict[str, Any] = field(default_factory=dict)  # what a consumer needs there beside the address
+    security: dict[str, Any] = field(default_factory=dict)  # of the tests' own clients
 
     def topic(self, partitions: int = 1) -> str:
         return self.create(partitions)
@@ -45,7 +46,7 @@ class Kafka:
 
         producer = Producer(
             {"bootstrap.servers": self.bootstrap, "linger.ms": 0, "acks": "all", "log_level": 2}
-            | {"message.max.bytes": 8_000_000}
+            | {"message.max.bytes": 8_000_000, **self.security}
         )
         place: dict[str, Any] = {} if partition is None else {"partition": partition}
         for value in values:
@@ -87,7 +88,7 @@ class Kafka:
     def _reader(self, group: str = "tests-only") -> Iterator[Any]:
         from confluent_kafka import Consumer
 
-        properties = {"enable.auto.commit": False, "enable.auto.offset.store": False, "log_level": 2}
+        properties = {"enable.auto.commit": False, "enable.auto.offset.store": False, "log_level": 2, **self.security}
         reader = Consumer({**properties, "bootstrap.servers": self.bootstrap, "group.id": group})
         try:
             yield reader

@@ -86,31 +86,41 @@ class RealKafka:
         self._log = folder / "broker.log"
         self._config = folder / "kraft.properties"
         data = folder / "data"
-        self._config.write_text(
-            PROPERTIES.format(port=self.port, controller=controller, data=data, session=int(session * 1000))
-        )
+        properties = PROPERTIES.format(port=self.port, controller=controller, data=data, session=int(session * 1000))
+        self._config.write_text(self._prepare(properties))
         (folder / "log4j2.properties").write_text(LOGGING)
         self._process: subprocess.Popen[bytes] | None = None
         self._format()
         self.start()
+
+    def _prepare(self, properties: str) -> str:
+        return properties
+
+    def _users(self) -> list[str]:
+        """Arguments of the format tool."""
+        return []
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """What an admin client needs."""
+        return {"bootstrap.servers": self.bootstrap}
 
     def kafka(self) -> Kafka:
         return Kafka(self.bootstrap, False, self.create)
 
     def create(self, partitions: int) -> str:
         topic = f"topic-{next(_numbers)}"
-        self.create_topic(self.bootstrap, topic, partitions)
+        self.create_topic(topic, partitions)
         return topic
 
-    @classmethod
-    def create_topic(cls, bootstrap: str, name: str, partitions: int) -> None:
+    def create_topic(self, name: str, partitions: int) -> None:
         """Make a topic and wait until every partition has a leader."""
         from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+        admin = AdminClient({**self.client, "log_level": 2})
         admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
         end = time.monotonic() + 30
-        while not cls._led(admin, name, partitions):
+        while not self._led(admin, name, partitions):
             assert time.monotonic() < end, f"{name} has no leader"
             time.sleep(0.02)
 
@@ -155,7 +165,7 @@ class RealKafka:
 
     def _format(self) -> None:
         tool = [*self._java("-Xmx128m"), "kafka.tools.StorageTool"]
-        arguments = ["format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", str(self._config)]
+        arguments = ["format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qk", "-c", str(self._config), *self._users()]
         done = subprocess.run([*tool, *arguments], capture_output=True, text=True, timeout=START, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -163,7 +173,7 @@ class RealKafka:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        admin = AdminClient({**self.client, "log_level": 0, "reconnect.backoff.max.ms": 200})
         end = time.monotonic() + START
         while True:
             try:

@@ -60,6 +60,7 @@ class Client(threading.Thread):
         while (client := self._connector.connect()) is not None:
             self.connected = True
             loop = Loop(self._rt, self._settings, self._handover, self._report, self._callbacks, client)
+            loop.accept(self._connector.early)
             try:
                 self._turn(loop)
                 return

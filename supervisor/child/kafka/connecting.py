@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaException, Message
 
 from supervisor.child.broker.address import read
 from supervisor.child.kafka import errors
@@ -44,6 +44,7 @@ class Connector:
         self.incarnation = ""
         self.classic = settings.properties.get("group.protocol") == "classic"
         self._failures = 0
+        self.early: list[Message] = []  # what poll() said before the loop began
 
     def connect(self) -> tuple[Consumer, ClientLog] | None:
         """Return a subscribed client, or None when the process leaves before."""
@@ -84,6 +85,7 @@ class Connector:
     def _try(self) -> tuple[Consumer, ClientLog] | None:
         """One client. It is kept while it only waits for the broker, which it finds by itself."""
         client_log = ClientLog()
+        self.early = []
         self._callbacks.subscribed = False
         consumer = self._make(client_log)
         while not self._handover.ended and not self.broker_is_another():
@@ -121,11 +123,16 @@ class Connector:
                 described = answer.topics.get(topic)
                 if described is not None and described.error is not None:
                     return errors.missing(described.error, group=self._settings.group_id, topics=f'topic "{topic}"')
-            consumer.poll(0)
         except KafkaException as e:
-            consumer.poll(0)  # the reason comes through the callback
+            self._poll(consumer)  # the reason comes through the callback
             return f"broker {self.bootstrap}: {self._callbacks.last_error or errors.of(e).str()}"
+        self._poll(consumer)
         return None
+
+    def _poll(self, consumer: Consumer) -> None:
+        """A client asks for its group at once, and tells the answer only once: the loop must hear of it too."""
+        if message := consumer.poll(0):
+            self.early.append(message)
 
     def _subscribe(self, consumer: Consumer) -> None:
         self._failures = 0

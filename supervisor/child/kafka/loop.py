@@ -76,9 +76,10 @@ class Loop:
         if first is None:
             return
         more = self.consumer.consume(self._settings.batch_size - 1, 0) if self._settings.batch_size > 1 else []
-        self._accept([first, *more])
+        self.accept([first, *more])
 
-    def _accept(self, messages: list[Message]) -> None:
+    def accept(self, messages: list[Message]) -> None:
+        """Records to the main thread; what is none is looked at."""
         records = []
         for message in messages:
             error = message.error()
@@ -124,7 +125,7 @@ class Loop:
         self._slow = True
         self._arrange()
         if message := self.consumer.poll(POLL):
-            self._accept([message])
+            self.accept([message])
 
     def _arrange(self) -> None:
         """Pause and resume what differs from what should be; new partitions come unpaused."""
