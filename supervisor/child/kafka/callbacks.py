@@ -63,7 +63,8 @@ class Callbacks:
         self.paused -= places
         self._handover.assign(places)
         self._tell(consumer)
-        log.info("assigned: %s", _list(places))
+        if places:  # each rebalance of the group tells also those whom it gives nothing
+            log.info("assigned: %s", _list(places))
 
     @_contained
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -164,4 +165,4 @@ def config(callbacks: Callbacks) -> dict[str, Any]:
 
 def _list(places: set[Place]) -> str:
     shown = [f"{topic}:{partition}" for topic, partition in sorted(places)]
-    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "") or "nothing"
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")

@@ -153,6 +153,6 @@ class Connector:
         end = time.monotonic() + delay(self._failures + 1, base=base, cap=cap, jitter=0.2, draw=random.random())
         while (left := end - time.monotonic()) > 0 and not self._handover.ended:
             self._report.tick("connecting", BUDGET)
-            self._handover.wait(min(left, 1.0), for_room=False)
+            self._handover.wait(min(left, 0.1 if self.embedded else 1.0), for_room=False)
             if self.broker_is_another():
                 return

@@ -11,6 +11,7 @@ from typing import Any
 from supervisor.child.context import Context
 from supervisor.child.kafka.handler import Handler, record
 from supervisor.child.kafka.handover import Handover, Item
+from supervisor.child.kafka.quarantine import Quarantine
 from supervisor.child.kafka.rejection import MARGIN, Rejection, at, enter, say
 from supervisor.child.kafka.report import Report
 from supervisor.child.resources import ResourceUnavailable
@@ -41,10 +42,12 @@ class Handling:
         self._rt, self._settings, self._handler = rt, settings, handler
         self._handover, self._report, self._rejection = handover, report, rejection
         self._leaving = leaving
+        self._quarantine = Quarantine(rt)
 
     def batch(self, items: list[Item]) -> None:
         """Return when each is finished, held, or no longer ours; earlier when the process leaves."""
-        if self._handler.shape.batch:
+        self._quarantine.collect()
+        if self._handler.shape.batch and not self._quarantine.alone(items):
             self._together(items)
             return
         for item in items:
@@ -54,6 +57,9 @@ class Handling:
 
     def _alone(self, item: Item, tried: int = 0) -> None:
         """`tried`: attempts that it had as part of a batch."""
+        if poisoned := self._quarantine.verdict(item):
+            self._rejection.reject(item, poisoned)
+            return
         try:
             value = self._handler.decode(item.message)
         except Undecodable as e:
@@ -129,7 +135,12 @@ class Handling:
         first = pairs[0][0]
         records = [record(item.message, value, attempt) for item, value in pairs]
         timeout = self._settings.handler_timeout
-        enter(self._rt, "handling", first, None if timeout is None else timeout + MARGIN)
+        enter(
+            self._rt,
+            "handling" if len(pairs) == 1 else "handling batch",
+            first,
+            None if timeout is None else timeout + MARGIN,
+        )
         try:
             self._handler(records, self._context(first, attempt))
         except MemoryError:
