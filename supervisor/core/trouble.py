@@ -17,7 +17,8 @@ from supervisor.core.words import short
 STATES: frozenset[AlertKind] = frozenset(
     ("fatal", "crash_loop", "overdue", "partition_paused", "task_paused", "unkillable")
 )
-SETTLED = 5.0  # seconds: what a child says of itself may come a moment after its notice
+SETTLED = 5.0  # seconds well without a break: what a child says of itself may come a moment after its notice
+TRIED = 30.0  # and a paused partition is not paused while its record is tried again
 Found = tuple[AlertKind, str]
 
 
@@ -39,7 +40,7 @@ class Trouble:
     """Of one child. `now` is monotonic, `wall` epoch seconds."""
 
     open: dict[AlertKind, float] = field(default_factory=dict)  # alerts raised whose end was not told; since when
-    _last: float = 0.0  # the newest of them
+    _well: float | None = None  # since when, no alert in between
     _unready: float | None = None  # since when
     _awaited: float | None = None  # the slot of which, or of a later one, no run has ended well yet
     _satisfied: float = float("-inf")  # slots up to here
@@ -48,7 +49,7 @@ class Trouble:
         """An alert was raised for this child."""
         if kind in STATES:
             self.open.setdefault(kind, now)
-            self._last = now
+            self._well = None
 
     def ran_well(self, slot: float) -> None:
         """A run of this slot ended ok."""
@@ -65,16 +66,20 @@ class Trouble:
         """Return what is to be told now. `after`, `within`: seconds until not ready, until a run not ok, is overdue."""
         if not seen.wanted:
             self.open.clear()
-            self._unready = self._awaited = None
+            self._unready = self._awaited = self._well = None
             return []
         self._remember(seen, now)
         found = [] if "overdue" in self.open else list(self._overdue(seen, now, wall, after, within))[:1]
-        if not found and self._is_over(seen, now, wall, within):
+        if not found and self._is_over(now, wall, within):
             found = [(RECOVERED, self._recovery(now))]
             self.open.clear()
         return found
 
     def _remember(self, seen: Seen, now: float) -> None:
+        if not seen.well:
+            self._well = None
+        elif self._well is None:
+            self._well = now
         if seen.ready:
             self._unready = None
         elif seen.coming and self._unready is None:
@@ -93,9 +98,10 @@ class Trouble:
             return None
         return wall - self._awaited
 
-    def _is_over(self, seen: Seen, now: float, wall: float, within: float | None) -> bool:
-        settled = bool(self.open) and now >= self._last + SETTLED
-        return settled and seen.well and self._late(wall, within) is None
+    def _is_over(self, now: float, wall: float, within: float | None) -> bool:
+        if not self.open or self._well is None or self._late(wall, within) is not None:
+            return False
+        return now - self._well >= (TRIED if "partition_paused" in self.open else SETTLED)
 
     def _recovery(self, now: float) -> str:
         return f"well again after {short(now - min(self.open.values()))} ({', '.join(sorted(self.open))})".replace(

@@ -25,6 +25,7 @@ from supervisor.core.escape import line
 WITHIN = 8.0  # seconds for the answer; the helper as a whole has a little longer
 KEPT = 2048  # bytes of what a command says of its failure
 TOLD = 200  # characters of that
+SHORT = 8192  # characters of a variable: with a long one no program is started
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -72,6 +73,8 @@ def run(command: Sequence[str], body: Mapping[str, Any], folder: str) -> str | N
     reader.start()
     code = process.wait()
     reader.join(0.2)  # what it left behind may hold the pipe open
+    if not reader.is_alive():
+        process.stderr.close()
     if code == 0:
         return None
     how = f"exited with {code}" if code > 0 else f"was killed by signal {-code}"
@@ -91,7 +94,7 @@ def _request(url: str, body: Mapping[str, Any]) -> urllib.request.Request:
 
 def _environment(body: Mapping[str, Any]) -> dict[str, str]:
     told = {key: str(body[key]) for key in ("kind", "child", "text", "time", "count")}
-    return {f"FORKWARDEN_ALERT_{key.upper()}": line(value) for key, value in told.items()}
+    return {f"FORKWARDEN_ALERT_{key.upper()}": line(value)[:SHORT] for key, value in told.items()}
 
 
 def _keep_the_last(stream: IO[bytes], said: bytearray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervisor.core.trouble import SETTLED, Found, Seen, Trouble
+from supervisor.core.trouble import SETTLED, TRIED, Found, Seen, Trouble
 
 NOON = 1_800_000_000.0
 AFTER = 300.0
@@ -69,23 +69,39 @@ def test_it_is_well_again_only_after_an_alert() -> None:
     trouble = Trouble()
     trouble.raised("fatal", 10)
     trouble.raised("crash_loop", 20)
-    assert look(trouble, 70, COMING) == look(trouble, 80, WELL | {"well": False}) == []
-    assert look(trouble, 90, WELL) == [("recovered", "well again after 1m20s (crash loop, fatal)")]
-    assert look(trouble, 91, WELL) == []
+    assert look(trouble, 70, COMING) == look(trouble, 80, WELL | {"well": False}) == look(trouble, 90, WELL) == []
+    assert look(trouble, 90 + SETTLED, WELL) == [("recovered", "well again after 1m25s (crash loop, fatal)")]
+    assert look(trouble, 200, WELL) == []
+
+
+def test_a_child_that_is_well_for_a_moment_only_is_not_well_again() -> None:
+    trouble = Trouble()
+    trouble.raised("crash_loop", 0)
+    for now in range(10, 100, 10):
+        assert look(trouble, now, WELL) == look(trouble, now + 4, WELL) == look(trouble, now + 5, COMING) == []
 
 
 def test_what_a_child_says_may_come_a_moment_after_its_notice() -> None:
     trouble = Trouble()
-    trouble.raised("partition_paused", 10)
-    assert look(trouble, 10 + SETTLED - 0.1, WELL) == []
-    assert look(trouble, 10 + SETTLED, WELL) == [("recovered", "well again after 5s (partition paused)")]
+    look(trouble, 0, WELL)
+    trouble.raised("task_paused", 10)
+    assert look(trouble, 10, WELL) == look(trouble, 10.5, WELL) == []
+    assert look(trouble, 11, WELL | {"well": False}) == look(trouble, 100, WELL) == []
+    assert look(trouble, 100 + SETTLED, WELL) == [("recovered", "well again after 1m35s (task paused)")]
+
+
+def test_a_partition_that_is_tried_again_is_not_well_again() -> None:
+    trouble = Trouble()
+    trouble.raised("partition_paused", 0)
+    assert look(trouble, 10, WELL) == look(trouble, 10 + TRIED - 1, WELL) == []
+    assert look(trouble, 10 + TRIED, WELL) == [("recovered", "well again after 40s (partition paused)")]
 
 
 def test_nobody_recovers_from_a_dead_letter_or_from_a_recovery() -> None:
     trouble = Trouble()
     trouble.raised("dead_letter", 10)
     trouble.raised("recovered", 10)
-    assert look(trouble, 100, WELL) == []
+    assert look(trouble, 100, WELL) == look(trouble, 200, WELL) == []
 
 
 def slot(at: float) -> dict[str, Any]:
