@@ -20,6 +20,7 @@ from supervisor.cli import report, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit, SupervisorError
+from supervisor.core.held import WHILE_HELD
 from supervisor.core.spec import override
 
 RUN_ID = "FORKWARDEN_RUN_ID"
@@ -29,7 +30,8 @@ PLAN_FD = "FORKWARDEN_PLAN_FD"
 @verb(example="supervisor start\nsupervisor start --log-format json   (in a container)")
 @click.option("--dev", is_flag=True, help="Restart a child when the file of its code changes.")
 @click.option("--log-format", type=click.Choice(["console", "json"]), help="Default: console on a terminal.")
-def start(place: Place, dev: bool, log_format: str | None) -> int:
+@click.option("--while-held", is_flag=True, help="End 5 s after the last web process (supervisor.fastapi) left.")
+def start(place: Place, dev: bool, log_format: str | None, while_held: bool) -> int:
     """Run everything in config.toml, in the foreground. Ctrl-C stops it, twice kills."""
     refuse_supervisord()
     # User code is not tried here: what it does while it is imported (fork, hang, exit) harms its own child only.
@@ -40,6 +42,8 @@ def start(place: Place, dev: bool, log_format: str | None) -> int:
         terminal.tell(f"{report.many(count, 'error')}, nothing was started")
         return Exit.USAGE
     said = ({"reload_code": True} if dev else {}) | ({"log_format": log_format} if log_format else {})
+    if while_held:
+        os.environ[WHILE_HELD] = "1"
     become_parent(override(found["plan"], said))
 
 

@@ -20,6 +20,11 @@ class Paths:
         return f"{self.root}/lock"
 
     @property
+    def keepers(self) -> str:
+        """A FIFO: the supervisor reads it, web processes hold it open (core/held)."""
+        return f"{self.root}/keepers"
+
+    @property
     def overrides(self) -> str:
         return f"{self.root}/toggles.json"
 

@@ -23,8 +23,8 @@ from supervisor.core.spec import Plan, plan_from_json
 from supervisor.forked import adopt_orphans
 from supervisor.helper.guard import RUN_ID, bears, sweep
 from supervisor.helper.write_state import write
+from supervisor.parent import keepers, state_folder
 from supervisor.parent import lock as locking
-from supervisor.parent import state_folder
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.api import Api
 from supervisor.parent.around import Around
@@ -40,6 +40,7 @@ from supervisor.parent.preload import PreloadError, preload
 from supervisor.parent.process import raise_nofile
 from supervisor.parent.reloading import Reloading
 from supervisor.parent.runs import Runs
+from supervisor.parent.saving import Saving
 from supervisor.parent.server import Server
 from supervisor.parent.signals import Signals
 from supervisor.parent.site import Site, moment
@@ -116,15 +117,16 @@ def _build_and_run(
     strangers = Strangers(site.poller, ours, lambda pid: bears(pid, f"{RUN_ID}={run_id}".encode()))
     driver = Driver(site.fleet, site.poller, around, strangers)
     around.driver, around.runs, around.alerts = driver, Runs(site, driver), Alerts(site, driver)
-    reloading = Reloading(site, driver)
+    reloading, saving = Reloading(site, driver), Saving(site)
     end = _Stop()
-    api = Api(site, driver, around.runs, reloading, end)
+    api = Api(site, driver, around.runs, reloading, saving, end)
     uids = frozenset(plan.supervisor.control_uids)
     server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
     lock.announce(paths.socket)
     api.extra_notes = [*notes_of(site, server, lock), around.alerts.note]
+    held = keepers.Keepers(paths.keepers, needed=keepers.needed(os.environ))
     supervisor = Supervisor(
-        site, driver, signals, strangers, guarding, server, reloading, around.code, around.alerts, lock
+        site, driver, signals, strangers, guarding, server, reloading, saving, around.code, around.alerts, lock, held
     )
     end.supervisor = supervisor
     return _run(supervisor)
@@ -142,6 +144,7 @@ class _Stop:
 def _run(supervisor: Supervisor) -> int:
     """Supervise; whatever goes wrong in here, nothing lives on."""
     site, guarding = supervisor.site, supervisor.guarding
+    keepers.up(site.console)
     try:
         site.journal.up(time.time())
         _greet(site)
@@ -152,6 +155,7 @@ def _run(supervisor: Supervisor) -> int:
         code = _own_bug(site, guarding)  # the guard stays: it sweeps once more when we are gone
     _save(site)
     supervisor.server.close()
+    supervisor.keepers.close()
     site.journal.down(time.time())
     return code
 
@@ -186,7 +190,7 @@ def _greet(site: Site) -> None:
 
 def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes: list[str]) -> Site:
     poller, stamp = Poller(), iso(time.time()).replace(":", "")
-    console = os.dup(2)
+    console = keepers.console(os.environ)
     toggles, journal = Toggles(paths.overrides, stamp=stamp), Journal(paths.journal, stamp=stamp)
     return Site(
         plan=plan,

@@ -15,16 +15,16 @@ from itertools import groupby
 from supervisor.core.errors import Exit
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
-from supervisor.helper import calls
 from supervisor.parent import state_folder
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.guarding import Guarding
-from supervisor.parent.helpers import Outcome
+from supervisor.parent.keepers import Keepers
 from supervisor.parent.lock import Lock
 from supervisor.parent.poller import Lane
 from supervisor.parent.reloading import Reloading
+from supervisor.parent.saving import Saving
 from supervisor.parent.server import Server
 from supervisor.parent.signals import ENDING, Signals
 from supervisor.parent.site import Site
@@ -32,7 +32,6 @@ from supervisor.parent.strangers import Strangers
 
 EVERY = 1.0  # seconds between looks at all children
 STALL = 1.0  # later than this the loop itself was frozen, and nobody is judged for that time
-WRITE_WITHIN = 10.0  # a slow disk may take its time: nothing waits for it
 
 
 class Supervisor:
@@ -45,14 +44,17 @@ class Supervisor:
         guarding: Guarding,
         server: Server,
         reloading: Reloading,
+        saving: Saving,
         code: CodeWatch,
         alerts: Alerts,
         lock: Lock,
+        keepers: Keepers,
     ) -> None:
         self.site, self.driver, self.fleet = site, driver, site.fleet
         self.signals, self.strangers, self.guarding = signals, strangers, guarding
-        self.server, self.reloading, self.code, self.lock = server, reloading, code, lock
-        self.alerts = alerts
+        self.server, self.reloading, self.saving = server, reloading, saving
+        self.code, self.lock = code, lock
+        self.alerts, self.keepers = alerts, keepers
         self._next_look = 0.0
         self._announced = False
         self._lanes: dict[Lane, Callable[[list[tuple[int, int]], float], None]] = {
@@ -115,13 +117,15 @@ class Supervisor:
         self.driver.look_at_all(now)
         self.reloading.watch()
         self.reloading.settle_toggles()
-        self._save_toggles(now)
+        self.saving.save(now)
         self.alerts.look(now)
         for name in self.code.changed():
             self.driver.feed(name, ev.Restart(why="its code changed"), now)
         self.site.journal.alive(time.time())
         self.guarding.keep(now)
         self._check_state_folder()
+        if self.keepers.all_gone(now) and not self.fleet.shutdown:
+            self.stop("the last web process has gone", kill=False)
 
     def _check_state_folder(self) -> None:
         """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make."""
@@ -196,17 +200,6 @@ class Supervisor:
             self._announced = True
             took = now - self.site.started.mono
             self.site.say("info", f"all {len(wanted)} ready in {took:.2f}s", event="ready")
-
-    def _save_toggles(self, now: float) -> None:
-        document = self.site.toggles.take(now)
-        if document is None:
-            return
-
-        def done(outcome: Outcome) -> None:
-            self.site.toggles.written(outcome.error, time.monotonic())
-
-        path, text = self.site.toggles.path, document.decode()
-        self.site.helpers.start("write toggles", calls.write_state, path, text, within=WRITE_WITHIN, now=now, done=done)
 
 
 def notes_of(site: Site, server: Server, lock: Lock) -> list[Callable[[], str | None]]:
