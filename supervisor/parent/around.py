@@ -20,6 +20,7 @@ from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
 from supervisor.parent.helpers import Outcome
 from supervisor.parent.known import Known
+from supervisor.parent.poison import Poisons
 from supervisor.parent.process import Ends, Process, fork
 from supervisor.parent.runs import Runs
 from supervisor.parent.site import Site
@@ -38,12 +39,13 @@ class Around:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.code = CodeWatch(site)
+        self.poisons = Poisons(site, lambda name, order: self.driver.order(name, order))
         self._forked_at: dict[str, float] = {}
 
     def fork(self, name: str) -> Process:
         site, child = self._site, self._site.fleet.children[name]
         spec, known = site.fleet.specs[name], self.driver.known.get(name)
-        parent_pid = os.getpid()
+        parent_pid, poison = os.getpid(), self.poisons.orders(name)
 
         def start(ends: Ends) -> None:
             child_main(
@@ -59,7 +61,7 @@ class Around:
                     dump=ends.dump,
                     console=site.console,
                     nofile=site.nofile,
-                    extra={"manual": name in site.manual},
+                    extra={"manual": name in site.manual, **poison},
                 )
             )
 
@@ -110,6 +112,8 @@ class Around:
     def ended(self, name: str, process: Process, known: Known) -> None:
         self.runs.process_ended(name)
         last = known.last_exit
+        if last:
+            self.poisons.died(name, last)
         if last and (Cause(last.cause).counted or last.cause == Cause.CONFIG):
             crashes.keep(self._site.paths.crashes, name, process.pid, last, known.stacks)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 DEATHS = 3
 SUSPECT_AFTER = DEATHS - 1
+HANDLING = {"handling": False, "handling batch": True}  # the black box's words for one record, and for many
 MOST = 1000  # quarantined records remembered; the oldest are forgotten first, long after their dead letter
 
 Partition = tuple[str, int]
@@ -62,6 +63,11 @@ class Poison:
         suspects = [list(where) for where, streak in self.streaks.items() if streak.count >= SUSPECT_AFTER]
         condemned = [[*position, reason] for position, reason in self.quarantined.items()]
         return {"quarantine": condemned, "one_by_one": suspects}
+
+    def newest(self) -> dict[str, Any]:
+        """As `orders`, but of the quarantined only the latest: it has to fit into one frame."""
+        orders = self.orders()
+        return orders | {"quarantine": orders["quarantine"][-1:], "one_by_one": orders["one_by_one"][-20:]}
 
 
 def _same(streak: Streak, offset: int) -> bool:

@@ -58,6 +58,14 @@ def test_partitions_and_topics_are_counted_apart() -> None:
         assert not memory.died(death(5, partition, topic))
 
 
+def test_living_members_are_told_the_newest_only_because_it_must_fit_a_frame() -> None:
+    memory = Poison()
+    for offset in (1, 2):
+        for _ in range(poison.DEATHS):
+            memory.died(death(offset))
+    assert list(poison.quarantine_of(memory.newest())) == [("t", 0, 2)]
+
+
 def test_the_memory_is_bounded_and_the_oldest_goes_first() -> None:
     memory = Poison()
     for offset in range(poison.MOST + 1):
