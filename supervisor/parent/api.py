@@ -18,6 +18,7 @@ from supervisor.parent.driver import Driver
 from supervisor.parent.known import Known
 from supervisor.parent.reloading import Reloading
 from supervisor.parent.runs import Runs
+from supervisor.parent.saving import Saving
 from supervisor.parent.server import Respond
 from supervisor.parent.site import Site, moment
 from supervisor.parent.snapshot import child_status, detail, iso, supervisor_status
@@ -26,11 +27,14 @@ Stop = Callable[[str, bool], None]
 
 
 class Api:
-    def __init__(self, site: Site, driver: Driver, runs: Runs, reloading: Reloading, stop: Stop) -> None:
+    def __init__(
+        self, site: Site, driver: Driver, runs: Runs, reloading: Reloading, saving: Saving, stop: Stop
+    ) -> None:
         self._site = site
         self._driver = driver
         self._runs = runs
         self._reloading = reloading
+        self._saving = saving
         self._stop = stop
         self.extra_notes: list[Callable[[], str | None]] = []  # what else `status` has to say
 
@@ -53,9 +57,9 @@ class Api:
                 self._restart(name, peer, now=now)
                 respond.send(200, {"restarting": self._site.members(name)})
             case control.Enable(name, note, now):
-                respond.send(200, self._toggle(name, peer, enabled=True, seconds=None, note=note, now=now))
+                self._toggle(name, peer, respond, enabled=True, seconds=None, note=note, now=now)
             case control.Disable(name, seconds, note, now):
-                respond.send(200, self._toggle(name, peer, enabled=False, seconds=seconds, note=note, now=now))
+                self._toggle(name, peer, respond, enabled=False, seconds=seconds, note=note, now=now)
             case control.Run(name, slot, wait):
                 self._runs.start(self._site.members(name)[0], slot, respond, wait=wait)
             case control.Reload(dry_run):
@@ -111,8 +115,9 @@ class Api:
             self._driver.feed(member, ev.Restart(how, f"restart asked for by {_who(peer)}"), at)
 
     def _toggle(
-        self, name: str, peer: Peer, *, enabled: bool, seconds: float | None, note: str, now: bool
-    ) -> dict[str, Any]:
+        self, name: str, peer: Peer, respond: Respond, *, enabled: bool, seconds: float | None, note: str, now: bool
+    ) -> None:
+        """In force at once; answered when it is on the disk, so that an answer means: also over kill -9."""
         site, at = self._site, moment()
         group = site.fleet.specs[site.members(name)[0]].group
         until = None if seconds is None else at.wall + seconds
@@ -126,7 +131,16 @@ class Api:
         how = How.STOP if now else How.DRAIN
         for member in site.members(group):
             self._driver.act(site.fleet.want(member, up=enabled, how=how, why=why, now=at.mono), at.mono)
-        return {"name": group, "enabled": enabled, "until": None if until is None else iso(until)}
+        body = {"name": group, "enabled": enabled, "until": None if until is None else iso(until)}
+        self._saving.save(at.mono, lambda problem: _toggled(respond, body, problem))
+
+
+def _toggled(respond: Respond, body: dict[str, Any], problem: str | None) -> None:
+    if problem is None:
+        respond.send(200, body)
+    else:
+        text = f"{body['name']} is {'on' if body['enabled'] else 'off'} now, but that could not be saved: {problem}"
+        respond.send(500, {"error": text, "suggestion": "a restart of the supervisor would lose it; free the disk"})
 
 
 def _reloaded(respond: Respond, body: dict[str, Any]) -> None:

@@ -115,7 +115,7 @@ def parse(method: str, target: str, body: bytes) -> Command | Refusal:
 
 def waits(command: Command) -> bool:
     """Whether the reply may come later than the end of the turn."""
-    return isinstance(command, Reload) or (isinstance(command, Run) and command.wait)
+    return isinstance(command, Reload | Enable | Disable) or (isinstance(command, Run) and command.wait)
 
 
 def changes(command: Command) -> bool:

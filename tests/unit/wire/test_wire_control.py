@@ -178,7 +178,8 @@ def test_nothing_that_arrives_is_looked_up_as_an_attribute_or_run() -> None:
 def test_who_must_be_written_down_and_who_may_wait() -> None:
     assert [changes(c) for c in (Status(), ChildDetail("a"), Reload(dry_run=True))] == [False] * 3
     assert [changes(c) for c in (Reload(dry_run=False), Stop(now=True), Run("a", None, wait=False))] == [True] * 3
-    assert [waits(c) for c in (Reload(dry_run=True), Run("a", None, wait=True))] == [True] * 2
+    later = (Reload(dry_run=True), Run("a", None, wait=True), Enable("a", "", now=False), Disable("a", None, "", False))
+    assert [waits(c) for c in later] == [True] * 4
     assert [waits(c) for c in (Status(), Run("a", None, wait=False), Stop(now=True))] == [False] * 3
 
 
