@@ -124,12 +124,21 @@ def _build_and_run(
     server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
     lock.announce(paths.socket)
     api.extra_notes = [*notes_of(site, server, lock), around.alerts.note]
-    held = keepers.Keepers(paths.keepers, needed=keepers.needed(os.environ))
-    supervisor = Supervisor(
-        site, driver, signals, strangers, guarding, server, reloading, saving, around.code, around.alerts, lock, held
+    end.supervisor = Supervisor(
+        site=site,
+        driver=driver,
+        signals=signals,
+        strangers=strangers,
+        guarding=guarding,
+        server=server,
+        reloading=reloading,
+        saving=saving,
+        code=around.code,
+        alerts=around.alerts,
+        lock=lock,
+        keepers=keepers.Keepers(paths.keepers, needed=keepers.needed(os.environ)),
     )
-    end.supervisor = supervisor
-    return _run(supervisor)
+    return _run(end.supervisor)
 
 
 class _Stop:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import groupby
 
 from supervisor.core.errors import Exit
@@ -34,36 +35,35 @@ EVERY = 1.0  # seconds between looks at all children
 STALL = 1.0  # later than this the loop itself was frozen, and nobody is judged for that time
 
 
+@dataclass(kw_only=True)
 class Supervisor:
-    def __init__(
-        self,
-        site: Site,
-        driver: Driver,
-        signals: Signals,
-        strangers: Strangers,
-        guarding: Guarding,
-        server: Server,
-        reloading: Reloading,
-        saving: Saving,
-        code: CodeWatch,
-        alerts: Alerts,
-        lock: Lock,
-        keepers: Keepers,
-    ) -> None:
-        self.site, self.driver, self.fleet = site, driver, site.fleet
-        self.signals, self.strangers, self.guarding = signals, strangers, guarding
-        self.server, self.reloading, self.saving = server, reloading, saving
-        self.code, self.lock = code, lock
-        self.alerts, self.keepers = alerts, keepers
-        self._next_look = 0.0
-        self._announced = False
+    """The parts, each with a room of its own, and the turn that takes them in order."""
+
+    site: Site
+    driver: Driver
+    signals: Signals
+    strangers: Strangers
+    guarding: Guarding
+    server: Server
+    reloading: Reloading
+    saving: Saving
+    code: CodeWatch
+    alerts: Alerts
+    lock: Lock
+    keepers: Keepers
+    _next_look: float = 0.0
+    _announced: bool = False
+
+    def __post_init__(self) -> None:
+        self.fleet = self.site.fleet
+        driver, each = self.driver, self._each
         self._lanes: dict[Lane, Callable[[list[tuple[int, int]], float], None]] = {
             Lane.SIGNAL: self._on_signals,
-            Lane.MESSAGE: lambda ready, now: self._each(ready, lambda fd: driver.on_message(fd, now)),
+            Lane.MESSAGE: lambda ready, now: each(ready, lambda fd: driver.on_message(fd, now)),
             Lane.EXIT: lambda ready, now: driver.on_exits([fd for fd, _ in ready], now),
-            Lane.STRANGER: lambda ready, now: self._each(ready, lambda fd: driver.on_stranger(fd, now)),
-            Lane.GUARD: lambda ready, now: guarding.died(now),
-            Lane.HELPER: lambda ready, now: self._each(ready, site.helpers.on_event),
+            Lane.STRANGER: lambda ready, now: each(ready, lambda fd: driver.on_stranger(fd, now)),
+            Lane.GUARD: lambda ready, now: self.guarding.died(now),
+            Lane.HELPER: lambda ready, now: each(ready, self.site.helpers.on_event),
             Lane.CONTROL: self._on_clients,
         }
 
