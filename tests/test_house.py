@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "child": {"core", "logs", "forked", "librdkafka", "child"},
     "helper": {"core", "logs", "forked", "librdkafka", "helper"},
     "cli": {"core", "logs", "client", "cli"},
-    "fastapi": {"core", "client"},
+    "fastapi": {"core", "client", "fastapi"},
     "testing": {"core", "child", "client", "logs"},
     "__init__": {""},
     "__main__": {"cli"},
@@ -53,7 +53,7 @@ OWNERS = {
     "tomlkit": ["supervisor/cli/*", "supervisor/core/config/*"],
     "click": ["supervisor/cli/*"],
     "rich": ["supervisor/cli/*"],
-    "fastapi": ["supervisor/fastapi.py"],
+    "fastapi": ["supervisor/fastapi/*"],
     "typing_extensions": ["supervisor/core/kafka/record.py"],
 }
 IMPURE = {
