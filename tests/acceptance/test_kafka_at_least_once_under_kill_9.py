@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.project import FAST, NOTE, Project
-from support.real_kafka import RealKafka, why_not
+from support.real_kafka import RealKafka
 from support.supervisor_process import Supervisor
 
-TOPIC = "records"
 RECORDS = 400
 KILLS = 4
 CONFIG = """
@@ -26,10 +23,10 @@ bootstrap_servers = "{bootstrap}"
 
 [consumers.reader]
 handler = "mine:store"
-topics = ["records"]
-group_id = "readers"
+topics = ["{topic}"]
+group_id = "readers-of-{topic}"
 auto_offset_reset = "earliest"
-dead_letter_topic = "records.dlq"
+dead_letter_topic = "{topic}.dlq"
 processes = {processes}
 """
 CODE = (
@@ -42,23 +39,8 @@ def store(record):
 )
 
 
-@pytest.fixture(scope="module")
-def real() -> Iterator[Kafka]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="kafka-") as folder:
-        server = RealKafka(Path(folder))
-        try:
-            server.create_topic(server.bootstrap, TOPIC, 4)
-            yield server.kafka()
-        finally:
-            server.stop()
-
-
-def produce(bootstrap: str, first: int, count: int) -> None:
-    Kafka(bootstrap, True, lambda topic, partitions: None).produce(
-        TOPIC, [{"n": n} for n in range(first, first + count)]
-    )
+def produce(bootstrap: str, topic: str) -> None:
+    Kafka(bootstrap, True, lambda partitions: topic).produce(topic, [{"n": n} for n in range(RECORDS)])
 
 
 def embedded_address(supervisor: Supervisor) -> str:
@@ -84,9 +66,9 @@ def judge(made: Project) -> None:
 
 
 def test_nothing_is_lost_when_the_consumer_is_killed_on_the_embedded_broker(project: Callable[..., Project]) -> None:
-    made = project(config=FAST + CONFIG.format(bootstrap="embedded", processes=1), code=CODE)
+    made = project(config=FAST + CONFIG.format(bootstrap="embedded", topic="records", processes=1), code=CODE)
     with made.supervisor() as supervisor:
-        produce(embedded_address(supervisor), 0, RECORDS)
+        produce(embedded_address(supervisor), "records")
         killed_while_reading(made, lambda: supervisor.pid_of("reader"))
         judge(made)
         assert supervisor.child("reader")["starts"] == KILLS + 1
@@ -94,12 +76,13 @@ def test_nothing_is_lost_when_the_consumer_is_killed_on_the_embedded_broker(proj
 
 @pytest.mark.kafka
 def test_nothing_is_lost_when_consumers_and_the_supervisor_are_killed_on_a_real_kafka(
-    project: Callable[..., Project], real: Kafka
+    project: Callable[..., Project], real_kafka: RealKafka
 ) -> None:
-    made = project(config=FAST + CONFIG.format(bootstrap=real.bootstrap, processes=2), code=CODE)
+    bootstrap, topic = real_kafka.bootstrap, real_kafka.create(4)
+    made = project(config=FAST + CONFIG.format(bootstrap=bootstrap, topic=topic, processes=2), code=CODE)
     with made.supervisor() as supervisor:
         supervisor.wait_ready()
-        produce(real.bootstrap, 0, RECORDS)
+        produce(bootstrap, topic)
         killed_while_reading(made, lambda: supervisor.pid_of("reader:1"))
         supervisor.kill()
         supervisor.start()

@@ -111,13 +111,13 @@ def test_auto_offset_reset_error_stops_the_partition_and_says_so(broker: Kafka, 
 
 
 @pytest.mark.kafka
-def test_a_frozen_broker_does_not_hold_up_the_exit(real_kafka: RealKafka, tmp_path: Path) -> None:
-    broker = real_kafka.kafka()
+def test_a_frozen_broker_does_not_hold_up_the_exit(own_kafka: RealKafka, tmp_path: Path) -> None:
+    broker = own_kafka.kafka()
     topic = broker.topic()
     broker.produce(topic, [1, 2, 3])
     with Consumer(tmp_path, consumer_spec(broker, topic, close_timeout=1.0)) as member:
         member.wait_got(3)
-        with real_kafka.frozen():
+        with own_kafka.frozen():
             member.terminate()
             assert member.exit_code(within=20) == 75
             assert member.bye is not None
@@ -125,17 +125,17 @@ def test_a_frozen_broker_does_not_hold_up_the_exit(real_kafka: RealKafka, tmp_pa
 
 
 @pytest.mark.kafka
-def test_a_broker_that_goes_and_comes_back_is_read_on(real_kafka: RealKafka, tmp_path: Path) -> None:
-    broker = real_kafka.kafka()
+def test_a_broker_that_goes_and_comes_back_is_read_on(own_kafka: RealKafka, tmp_path: Path) -> None:
+    broker = own_kafka.kafka()
     topic = broker.topic()
     broker.produce(topic, [1, 2, 3])
     with Consumer(tmp_path, consumer_spec(broker, topic)) as member:
         member.wait_got(3)
-        real_kafka.signal(signal.SIGKILL)
-        real_kafka.stop()
+        own_kafka.signal(signal.SIGKILL)
+        own_kafka.stop()
         member.wait_waiting("refused")
         lines = len(member.log.splitlines())
-        real_kafka.start()
+        own_kafka.start()
         broker.produce(topic, [4])
         eventually(lambda: 4 in member.got, within=90)
         member.wait_facts(lambda facts: facts["waiting"] is None, WITHIN)

@@ -1,4 +1,4 @@
-"""RUNS IN PYTEST: one real Apache Kafka for the whole session, from the jars in .kafka/libs.
+"""RUNS IN PYTEST: a real Apache Kafka from the jars in .kafka/libs: one for the session, others where a test needs one.
 
 Loopback only, free ports, data in a temporary folder, a process group of its own; it dies with pytest.
 """
@@ -48,13 +48,15 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-group.consumer.min.session.timeout.ms=1000
-group.consumer.session.timeout.ms={session}
-group.consumer.min.heartbeat.interval.ms=200
-group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=300
+"""
+QUICK = """
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=3000
+group.consumer.min.heartbeat.interval.ms=200
+group.consumer.heartbeat.interval.ms=500
 """
 LOGGING = """
 status=error
@@ -77,17 +79,17 @@ def why_not() -> str | None:
 
 
 class RealKafka:
-    """`session` seconds is the broker's group session timeout: a dead member is found out after that."""
+    """A dead member is found out after 3 s; with `default_timeouts`, as Kafka comes, after 45 s."""
 
-    def __init__(self, folder: Path, session: float = 3.0) -> None:
+    def __init__(self, folder: Path, *, default_timeouts: bool = False) -> None:
         self.folder = folder
         self.port, controller = _free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._log = folder / "broker.log"
         self._config = folder / "kraft.properties"
         data = folder / "data"
-        properties = PROPERTIES.format(port=self.port, controller=controller, data=data, session=int(session * 1000))
-        self._config.write_text(self._prepare(properties))
+        properties = PROPERTIES.format(port=self.port, controller=controller, data=data)
+        self._config.write_text(self._prepare(properties if default_timeouts else properties + QUICK))
         (folder / "log4j2.properties").write_text(LOGGING)
         self._process: subprocess.Popen[bytes] | None = None
         self._format()
@@ -206,16 +208,31 @@ def _die_with_pytest() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
-def real_kafka() -> Iterator[RealKafka]:
+@contextmanager
+def running(*, default_timeouts: bool = False) -> Iterator[RealKafka]:
+    """A broker of its own, or the test is skipped with the reason why there is none."""
     if reason := why_not():
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="kafka-", dir="/tmp") as folder:
-        server = RealKafka(Path(folder))
+        server = RealKafka(Path(folder), default_timeouts=default_timeouts)
         try:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def real_kafka() -> Iterator[RealKafka]:
+    """The one that all share: to be neither frozen nor restarted."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def own_kafka() -> Iterator[RealKafka]:
+    """One that the tests of a file may freeze and kill."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
