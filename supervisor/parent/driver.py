@@ -85,6 +85,7 @@ class Driver:
             case ev.Kill() if process:
                 process.kill()
             case ev.Dump() if process:
+                self.known[name].condemned_for = process.doing()
                 process.send(DUMP_SIGNAL)
             case ev.Prepare(member):
                 self._around.evict(name, member)
@@ -244,7 +245,7 @@ class Driver:
         if child is None or child.last is None:
             return
         cause, reason = child.last
-        doing = known.doing
+        doing = known.condemned_for or known.doing
         known.last_exit = LastExit(
             cause=cause.value,
             reason=reason,

@@ -21,6 +21,7 @@ class Known:
     beat: Beat | None = None
     beat_at: float | None = None  # monotonic, on our side
     doing: Doing | None = None
+    condemned_for: Doing | None = None  # what it did when the verdict came: once dumped and told to end it may move on
     bye: str = ""
     starts: int = 0
     bad_frames: int = 0
@@ -29,7 +30,7 @@ class Known:
 
     def born(self) -> None:
         """A new process: what it does and says is not known yet; how the last one ended stays."""
-        self.beat = self.beat_at = self.doing = None
+        self.beat = self.beat_at = self.doing = self.condemned_for = None
         self.bye = ""
         self.starts += 1
         for key in ("waiting", "usage", "progress", "progress_text"):

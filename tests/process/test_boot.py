@@ -165,7 +165,7 @@ if "FORKWARDEN_PLAN_FD" in os.environ:
 
 def test_a_lock_that_hangs_between_fork_and_hello_is_a_start_timeout(project: Callable[..., Project]) -> None:
     """A library's at-fork hook may block before a line of ours runs. Nothing but a deadline sees it."""
-    made = project(config=CONFIG, code=CODE)
+    made = project(config=CONFIG.replace("watch = false", 'watch = false\nhello_timeout = "2s"'), code=CODE)
     made.write("plant/sitecustomize.py", DEADLOCK.format(hang=str(made.folder / "hang")))
     with made.supervisor(PYTHONPATH=str(made.folder / "plant")) as supervisor:
         one, two = supervisor.pid_of("one"), supervisor.pid_of("two")
@@ -174,7 +174,7 @@ def test_a_lock_that_hangs_between_fork_and_hello_is_a_start_timeout(project: Ca
         child = supervisor.wait_child(
             "one", lambda child: child["last_exit"] and child["last_exit"]["cause"] == "start_timeout", within=60
         )
-        assert "did not come to life within 15 s" in child["last_exit"]["reason"]
+        assert "did not come to life within 2 s" in child["last_exit"]["reason"]
         (made.folder / "hang").unlink()
         supervisor.wait_child("one", lambda child: child["ready"])
         assert supervisor.pid_of("two") == two
