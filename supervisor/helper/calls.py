@@ -14,7 +14,7 @@ def read_config(file: str, old: Plan) -> dict[str, Any]:
     from supervisor.core.config.diff import diff
     from supervisor.helper.read_config import read
 
-    found = read(file, dict(os.environ))
+    found = read(file, dict(os.environ), old=old)
     if found["ok"]:
         found["plan"] = override(found["plan"], old.supervisor.overridden)
         changes = diff(old, plan_from_json(found["plan"]))

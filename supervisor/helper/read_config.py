@@ -14,16 +14,17 @@ from supervisor.core.config.load import Loaded, load
 from supervisor.core.config.problems import ConfigError, Fault, Problem
 from supervisor.core.config.source import MOST_BYTES, Source
 from supervisor.core.config.source import read as parse
-from supervisor.core.spec import plan_to_json
+from supervisor.core.spec import Plan, plan_to_json
 from supervisor.helper import librdkafka, targets
 
 _HELP = "write one, or name it with --config FILE or in FORKWARDEN_CONFIG"
 
 
-def read(file: str, env: Mapping[str, str], *, check_targets: bool = True) -> dict[str, Any]:
+def read(file: str, env: Mapping[str, str], *, check_targets: bool = True, old: Plan | None = None) -> dict[str, Any]:
     """Return {"ok", "plan", "problems", "warnings", "notes"}; "plan" is None when there are problems.
 
     With `check_targets` user code is imported, for however long that takes: the caller sets the deadline.
+    `old` is the plan in force, when there is one.
     """
     path = os.path.abspath(file)
     shown = _shown(path)
@@ -31,7 +32,7 @@ def read(file: str, env: Mapping[str, str], *, check_targets: bool = True) -> di
         raw, warnings = _bytes(path, shown)
         project_dir = os.path.dirname(path)
         loaded = load(raw, file=shown, env=env, project_dir=project_dir, librdkafka=librdkafka.installed())
-        warnings += _targets(loaded, parse(raw, shown)) if check_targets else []
+        warnings += _targets(loaded, parse(raw, shown), old) if check_targets else []
     except ConfigError as error:
         return {"ok": False, "plan": None, "problems": _json(error.problems), "warnings": [], "notes": []}
     warnings += loaded.warnings
@@ -49,9 +50,9 @@ def _shown(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _targets(loaded: Loaded, source: Source) -> list[Problem]:
+def _targets(loaded: Loaded, source: Source, old: Plan | None) -> list[Problem]:
     """Return warnings. Raises ConfigError for what no retry can mend."""
-    faults: list[Fault] = targets.faults(loaded.plan)
+    faults: list[Fault] = targets.faults(loaded.plan, old)
     errors = [source.problem(fault) for fault in faults if not fault.warning]
     if errors:
         raise ConfigError(errors)

@@ -9,27 +9,29 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Resources
 from supervisor.core.config.problems import Fault, Path
 from supervisor.core.errors import SupervisorError
 from supervisor.core.kafka.shape import shape
-from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Plan, TaskSettings
+from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Plan, Settings, TaskSettings
 
 _RESOURCE = re.compile(r"\[resources\] (\w+): (.*)", re.DOTALL)
 
 
-def faults(plan: Plan) -> list[Fault]:
+def faults(plan: Plan, old: Plan | None = None) -> list[Fault]:
     """Return one fault for each target that cannot be used.
 
     What a retry may mend (a module that raised while it was imported) is a warning, and all of a disabled child is.
+    So is what was as broken in `old`, the plan in force: one broken child must not bar changes of the others.
     """
+    before = {child.group: child.settings for child in old.children} if old else {}
     if plan.supervisor.project_dir not in sys.path[:1]:
         sys.path.insert(0, plan.supervisor.project_dir)
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is not our answer
-        found = [fault for child in _one_of_each(plan) for fault in _child(child)]
+        found = [fault for child in _one_of_each(plan) for fault in _child(child, before)]
     return list({fault.path: fault for fault in sorted(found, key=lambda fault: not fault.warning)}.values())
 
 
@@ -37,8 +39,9 @@ def _one_of_each(plan: Plan) -> list[ChildSpec]:
     return list({child.group: child for child in plan.children}.values())
 
 
-def _child(child: ChildSpec) -> Iterator[Fault]:
+def _child(child: ChildSpec, before: Mapping[str, Settings]) -> Iterator[Fault]:
     settings = child.settings
+    tolerated = not child.enabled or before.get(child.group) == settings
     if isinstance(settings, BrokerSettings):
         return
     task = isinstance(settings, TaskSettings)
@@ -46,9 +49,9 @@ def _child(child: ChildSpec) -> Iterator[Fault]:
     try:
         _bind(settings)
     except LoadError as error:
-        yield _fault(path, settings, error, warning=not (error.permanent and child.enabled))
+        yield _fault(path, settings, error, warning=tolerated or not error.permanent)
     except SupervisorError as error:
-        yield _fault(path, settings, error, warning=not child.enabled)
+        yield _fault(path, settings, error, warning=tolerated)
 
 
 def _bind(settings: TaskSettings | ConsumerSettings) -> None:

@@ -42,3 +42,24 @@ def test_what_must_wait_for_the_next_start_is_said(project: Callable[..., Projec
         mine.configure(TASK.replace("watch = false", 'watch = false\npreload = ["json"]'))
         supervisor.request("POST", "/v1/reload", {})
         eventually(lambda: "in force after the next start of the supervisor" in supervisor.stderr)
+
+
+def test_a_child_that_is_broken_already_bars_no_change_of_another(project: Callable[..., Project]) -> None:
+    broken = TASK + '\n[tasks.broken]\nrun = "nowhere:tick"\nevery = "1h"\n'
+    mine = project(broken, CODE)
+    with mine.supervisor() as supervisor:
+        supervisor.wait_child("broken", lambda child: child["state"] == "fatal")
+        mine.configure(broken.replace('"mine:tick"\nevery = "1h"', '"mine:tick"\nevery = "2h"'))
+        reply = supervisor.request("POST", "/v1/reload", {})[1]
+        assert reply["applied"], reply
+        assert [warning["key"] for warning in reply["warnings"]] == ["tasks.broken.run"]
+
+
+def test_a_new_target_that_does_not_exist_is_refused(project: Callable[..., Project]) -> None:
+    mine = project(TASK, CODE)
+    with mine.supervisor() as supervisor:
+        supervisor.wait_ready()
+        mine.configure(TASK.replace("mine:tick", "mine:tock"))
+        reply = supervisor.request("POST", "/v1/reload", {})[1]
+        assert not reply["applied"]
+        assert [problem["key"] for problem in reply["problems"]] == ["tasks.tick.run"]
