@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 import psutil
+
+_PAGE = os.sysconf("SC_PAGESIZE")
 
 
 class Usage:
@@ -13,10 +16,11 @@ class Usage:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def rss(self) -> int:
-        """Return resident bytes."""
-        return int(self._process.memory_info().rss)
+        """Return resident bytes. The file is held open: a process without a free descriptor goes on beating."""
+        return int(os.pread(self._statm, 256, 0).split()[1]) * _PAGE
 
     def cpu(self) -> float:
         """Return seconds of CPU that all threads have used since the fork."""
