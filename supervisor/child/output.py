@@ -6,35 +6,38 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 import traceback
 
 from supervisor import logs
+from supervisor.console import Console
 from supervisor.core.spec import SupervisorSettings
 
-_PIPE_BUF = 4096  # a longer write to a pipe may block half way through, or mix with another's
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class Handler(logging.Handler):
     """Never raises and never blocks longer than a file does: a full disk or a stalled reader costs lines, not work."""
 
+    # the supervisor's stderr is one pipe for all: asking whether it has room and then writing would block, when
+    # another one was faster; so it is opened anew, without waiting
+
     def __init__(self, name: str, console: int, settings: SupervisorSettings) -> None:
         super().__init__()
         self.child = name
         self.lost = 0
-        self._console = console
+        self._torn = False  # the disk took a part of the last line
+        self._console = Console(console)
         self._json, self._colour = style(console, settings.log_format)
-        self._poll = select.poll()
-        self._poll.register(console, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self._record(record)
-        self._write(1, logs.json_line(line) + "\n")
-        text = logs.json_line(line) if self._json else logs.console(line, colour=self._colour)
-        if len(text) < _PIPE_BUF and self._poll.poll(0):
-            self._write(self._console, text + "\n")
+        try:
+            line = self._record(record)
+            as_json = logs.json_line(line)
+            self._to_file(as_json)
+            self._console.write(as_json if self._json else logs.console(line, colour=self._colour))
+        except Exception:  # whatever the user's own classes do when they are shown: it ends no task
+            self.lost += 1
 
     def _record(self, record: logging.LogRecord) -> dict[str, object]:
         extra = {key: getattr(record, key) for key in ("event", "reason") if hasattr(record, key)}
@@ -42,16 +45,18 @@ class Handler(logging.Handler):
             extra["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         try:
             text = record.getMessage()
-        except (TypeError, ValueError) as error:  # a log call whose arguments do not fit its text
-            text = f"{record.msg} {record.args!r} ({error})"
+        except Exception as error:  # its arguments do not fit its text, or have none themselves
+            where = f"{record.pathname}:{record.lineno}"
+            text = f"{where}: this log call has a text that cannot be made: {type(error).__name__}: {record.msg!r:.200}"
         return logs.record(
             text, level=record.levelname.lower(), child=self.child, now=record.created, pid=os.getpid(), **extra
         )
 
-    def _write(self, fd: int, text: str) -> None:
+    def _to_file(self, text: str) -> None:
+        data = (("\n" if self._torn else "") + text + "\n").encode(errors="backslashreplace")
         try:
-            os.write(fd, text.encode(errors="backslashreplace"))
-        except OSError:  # disk full, reader gone
+            self._torn = os.write(1, data) < len(data)
+        except OSError:  # disk full
             self.lost += 1
 
 

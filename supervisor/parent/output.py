@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from supervisor import logs
-from supervisor.parent.console import Console
+from supervisor.console import Console
 from supervisor.parent.linefile import LineFile
 
 Style = Literal["console", "json"]

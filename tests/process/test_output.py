@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.parent.console import PIPE_BUF, Console
+from supervisor.console import PIPE_BUF, Console
 from supervisor.parent.output import Output, rotate
 
 

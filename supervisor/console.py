@@ -1,4 +1,4 @@
-"""RUNS IN THE PARENT: writes lines to the supervisor's stderr, and never waits for who reads it.
+"""RUNS ANYWHERE: writes lines to the supervisor's stderr, and never waits for who reads it.
 
 The descriptor is shared with the shell and with the children, so it cannot be made non-blocking itself.
 A pipe or terminal is opened a second time (/proc/self/fd), with a flag of its own; a socket takes MSG_DONTWAIT;
