@@ -50,11 +50,12 @@ class Callbacks:
         self.fatal: KafkaError | None = None
         self.last_error = ""
         self.subscribed = False  # before that the connector says what it waits for
+        self._member = ""
 
     def reset(self) -> None:
         """For another client."""
         self.assigned, self.paused, self.statistics = set(), set(), None
-        self.fatal, self.last_error = None, ""
+        self.fatal, self.last_error, self._member = None, "", ""
 
     @_contained
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -119,15 +120,23 @@ class Callbacks:
         self._tell(consumer)
         log.info("%s: %s", how, _list(places))
 
-    def _tell(self, consumer: Consumer) -> None:
+    def introduce(self, consumer: Consumer) -> None:
+        """As soon as the id is known: who dies before its first partition is a dead member too, which is given some."""
+        if not self._member:
+            self._remember(consumer)
+
+    def _remember(self, consumer: Consumer) -> None:
         """The member id outlives this process on the black box page: with it a dead member is put out of its group."""
-        member = consumer.memberid() or ""
-        self._rt.member(member)  # a place of its own on the page: the main thread writes elsewhere
+        self._member = consumer.memberid() or ""
+        self._rt.member(self._member)  # a place of its own on the page: the main thread writes elsewhere
+        self._report.set(member=self._member)
+
+    def _tell(self, consumer: Consumer) -> None:
+        self._remember(consumer)
         if self.assigned:
             self._report.set(note=None)
             self._report.waiting("group", None)
             self._report.waiting("access", None)
-        self._report.set(member=member)
 
 
 def commit(consumer: Consumer, offsets: dict[Place, int]) -> None:

@@ -55,6 +55,7 @@ class Loop:
     def turn(self) -> None:
         """Raises errors.Fatal when this client is of no more use."""
         self._report.tick("polling", BUDGET)
+        self._callbacks.introduce(self.consumer)
         self._store()
         self._hold_and_release()
         if self._handover.has_room:
