@@ -23,7 +23,7 @@ class Idle(Worker):  # type: ignore[misc]
     def run(self) -> None:
         idle_script.schedule.every().hour.do(idle_script.idle)
         idle_script.say_ready()
-        while self.alive:
+        while self.alive and os.getppid() == self.ppid:  # as its sync ones do
             self.notify()
             idle_script.schedule.run_pending()
             time.sleep(1)

@@ -157,6 +157,10 @@ class Ill(Forkwarden):
         for function in ("spin", "deadlock", "hold")
     )
 
+    def configure(self) -> None:
+        self.count = 1  # the one that is frozen, beside these three
+        super().configure()
+
 
 def _our_illnesses(watched: float) -> Numbers:
     with running(Ill, 4, heavy=False) as (product, _):
