@@ -82,6 +82,8 @@ def _last_exit(last: object, now: float) -> list[str]:
         said.append(line(str(last["reason"])))
     if last.get("phase"):
         said.append(f"while {last['phase']} {_position(last)}".rstrip())
+    if last.get("not_evicted"):
+        said.append(line(str(last["not_evicted"])))
     return said
 
 

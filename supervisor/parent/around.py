@@ -26,6 +26,7 @@ from supervisor.parent.runs import Runs
 from supervisor.parent.site import Site
 from supervisor.parent.telling import tell
 
+GONE = ("evicted", "unknown member")
 EVICT_WITHIN = 2.0  # seconds; the fleet itself waits a little longer, so that an answer in time is heard
 
 
@@ -80,11 +81,20 @@ class Around:
 
         def done(outcome: Outcome) -> None:
             said = outcome.error or str(outcome.value)
-            self.driver.feed(name, ev.Prepared(f"dead member {member}: {said}"), time.monotonic())
+            gone = said in GONE
+            if not gone:
+                self._not_evicted(name, settings.group_id, said)
+            self.driver.feed(name, ev.Prepared(f"dead member {member}: {said}" if gone else ""), time.monotonic())
 
         where = settings.bootstrap_servers, dict(settings.properties), settings.group_id
         arguments = (*where, member, EVICT_WITHIN)
         self._site.helpers.start(f"evict {name}", calls.evict, *arguments, within=EVICT_WITHIN, now=now, done=done)
+
+    def _not_evicted(self, name: str, group: str, why: str) -> None:
+        """It goes on without; people see why the records of some partitions do not."""
+        text = f'its dead member is still in group "{group}" ({why}): its partitions wait for the session timeout'
+        self.driver.known[name].not_evicted = text
+        self._site.say("warning", text, child=name, event="not_evicted")
 
     def _worth_evicting(self, settings: ConsumerSettings) -> bool:
         """The demo broker's session timeout is short, and at the end nobody waits for the dead member's partitions."""

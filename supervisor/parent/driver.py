@@ -235,6 +235,7 @@ class Driver:
             self._name_of.pop(fd, None)
             self._poller.unregister(fd)
         self.listened.discard(name)
+        self.known[name].not_evicted = ""
         self.feed(name, ev.Exited(status, leftovers), now)
         self._remember(name, status)
         self._around.ended(name, process, self.known[name])

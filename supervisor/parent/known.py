@@ -26,6 +26,7 @@ class Known:
     starts: int = 0
     bad_frames: int = 0
     last_exit: LastExit | None = None
+    not_evicted: str = ""  # why the member of that process could not be put out of its Kafka group
     stacks: str = ""  # of the last process that was ended for a fault, or that crashed in C
 
     def born(self) -> None:

@@ -52,7 +52,7 @@ def child_status(
         "heartbeat_age": at.mono - known.beat_at if known.beat_at is not None and child.alive else None,
         "reason": child.reason or None,
         "next_try": at.instant(child.deadline) if child.state is State.BACKOFF else None,
-        "waiting": known.facts.get("waiting") if child.state is State.RUNNING else None,
+        "waiting": _waiting(known) if child.state is State.RUNNING else None,
         "where": spec.where,
         "last_exit": _last_exit(known),
     }
@@ -84,7 +84,13 @@ def _last_exit(known: Known) -> dict[str, Any] | None:
         return None
     shown = asdict(known.last_exit)
     shown["time"] = iso(shown.pop("at"))
-    return shown
+    return shown | {"not_evicted": known.not_evicted or None}
+
+
+def _waiting(known: Known) -> str | None:
+    """For its partitions a new member may wait because a dead one has them still."""
+    said = known.facts.get("waiting")
+    return f"{said}; {known.not_evicted}" if said and known.not_evicted else said
 
 
 def detail(child: Child, known: Known, at: Moment) -> dict[str, Any]:
