@@ -13,6 +13,7 @@ import time
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.spec import ConsumerSettings, Plan, TaskSettings
+from supervisor.parent.heap import fill_holes
 from supervisor.parent.process import assert_one_thread
 
 THREADS_END_WITHIN = 0.5  # seconds
@@ -38,6 +39,7 @@ def preload(plan: Plan) -> list[str]:
     for module in plan.supervisor.preload:
         notes += _preload_one(module)
     gc.collect()
+    fill_holes()
     gc.freeze()
     return notes
 
