@@ -46,12 +46,12 @@ class Process:
     silent: bool = False  # its end of the message pipe is closed
 
     def send(self, number: int) -> None:
-        """Signal the process; none to one that is already dead."""
+        """Signal the process; none to one that is already dead, or that is another user's by now."""
         self.signalled.add(number)
         try:
             signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass  # its exit is on the way through the epoll
+        except (ProcessLookupError, PermissionError):
+            pass  # its exit is on the way through the epoll; or it is found to be beyond SIGKILL
 
     def kill(self) -> None:
         """SIGKILL the process and its group. The unreaped pid pins the group's number."""

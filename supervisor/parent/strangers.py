@@ -34,6 +34,10 @@ class Strangers:
         """Return the pids of what `name` left behind and what still lives of it."""
         return [pid for pid, names in self._left_by.values() if name in names]
 
+    def left(self) -> list[tuple[int, list[str]]]:
+        """Return the pids that still live, each with the children that may have left it."""
+        return [(pid, sorted(names)) for pid, names in self._left_by.values()]
+
     def find(self, names: Collection[str]) -> bool:
         """Children `names` were just reaped: kill what they left. True when anything is left to wait for."""
         self.reap_dead()

@@ -16,6 +16,7 @@ from itertools import groupby
 from supervisor.core.errors import Exit
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
+from supervisor.core.lifecycle.fleet import BEYOND
 from supervisor.parent import state_folder
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
@@ -63,7 +64,7 @@ class Supervisor:
             Lane.EXIT: lambda ready, now: driver.on_exits([fd for fd, _ in ready], now),
             Lane.STRANGER: lambda ready, now: each(ready, lambda fd: driver.on_stranger(fd, now)),
             Lane.GUARD: lambda ready, now: self.guarding.died(now),
-            Lane.HELPER: lambda ready, now: each(ready, self.site.helpers.on_event),
+            Lane.HELPER: self._on_helpers,
             Lane.CONTROL: self._on_clients,
         }
 
@@ -115,6 +116,7 @@ class Supervisor:
         """Once a second: whatever has no descriptor that would wake us."""
         self._next_look = now + EVERY
         self.driver.look_at_all(now)
+        self.strangers.reap_dead()
         self.reloading.watch()
         self.reloading.settle_toggles()
         self.saving.save(now)
@@ -147,6 +149,10 @@ class Supervisor:
             elif number == signal.SIGCHLD:
                 self.strangers.reap_dead()
 
+    def _on_helpers(self, ready: list[tuple[int, int]], now: float) -> None:
+        self._each(ready, self.site.helpers.on_event)
+        self.strangers.find(())  # a check imports user code, and that may leave anything behind
+
     def _on_clients(self, ready: list[tuple[int, int]], now: float) -> None:
         for fd, mask in ready:
             self.server.on_event(fd, mask, now)
@@ -174,7 +180,12 @@ class Supervisor:
             self.site.say("error", f"stopping for good: {self.site.escalation}", event="fatal")
             self.stop("crash loop", kill=False)
         ended = self.fleet.done and not self.strangers and self._last_words(now)
-        return ended or self.fleet.overdue(now)
+        return ended or self.fleet.overdue(now) or self._strangers_overdue(now)
+
+    def _strangers_overdue(self, now: float) -> bool:
+        """Of no child any more, so the fleet does not know of them; and SIGKILL did not end them."""
+        shutdown = self.fleet.shutdown
+        return shutdown is not None and bool(self.strangers) and now >= shutdown.by + BEYOND
 
     def _last_words(self, now: float) -> bool:
         """Whether the alerts are sent, or are waited for no more."""
@@ -183,6 +194,7 @@ class Supervisor:
 
     def _exit_code(self) -> int:
         unkillable = [f"{child.name} (pid {child.pid})" for child in self.fleet.living()]
+        unkillable += [f"pid {pid} (left by {', '.join(names) or 'a helper'})" for pid, names in self.strangers.left()]
         if unkillable:
             self.site.say("error", f"left behind, cannot be killed: {', '.join(unkillable)}")
         took = time.monotonic() - (self.fleet.shutdown.began if self.fleet.shutdown else time.monotonic())
