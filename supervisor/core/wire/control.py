@@ -14,60 +14,46 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from supervisor.core.wire.commands import (
+    CHAOS,
+    Chaos,
+    ChildDetail,
+    Command,
+    Disable,
+    Enable,
+    Reload,
+    Restart,
+    Run,
+    Stack,
+    Status,
+    Stop,
+    changes,
+    describe,
+    waits,
+)
+
+__all__ = [
+    "Chaos",
+    "ChildDetail",
+    "Command",
+    "Disable",
+    "Enable",
+    "Refusal",
+    "Reload",
+    "Restart",
+    "Run",
+    "Stack",
+    "Status",
+    "Stop",
+    "changes",
+    "describe",
+    "no_such_child",
+    "parse",
+    "waits",
+]
 MAX_NOTE = 500  # characters: a note is read in one line of a table
 MAX_SECONDS = 10 * 366 * 86400.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}(:[0-9]{1,4})?")  # DESIGN §9, and the number of a member
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class ChildDetail:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    name: str
-    now: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Enable:
-    name: str
-    note: str
-    now: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Disable:
-    name: str
-    seconds: float | None  # None: until `enable`
-    note: str
-    now: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    name: str
-    slot: float | None  # epoch seconds
-    wait: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    dry_run: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    now: bool
-
-
-Command = Status | ChildDetail | Restart | Enable | Disable | Run | Reload | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +99,6 @@ def parse(method: str, target: str, body: bytes) -> Command | Refusal:
         return refused.refusal
 
 
-def waits(command: Command) -> bool:
-    """Whether the reply may come later than the end of the turn."""
-    return isinstance(command, Reload | Enable | Disable) or (isinstance(command, Run) and command.wait)
-
-
-def changes(command: Command) -> bool:
-    """Whether it does something: such commands are written down with who gave them."""
-    return not isinstance(command, Status | ChildDetail) and not (isinstance(command, Reload) and command.dry_run)
-
-
-def describe(command: Command) -> str:
-    """The command in one line, for the log."""
-    match command:
-        case Disable(name, seconds, note, _):
-            until = "" if seconds is None else f" for {seconds:g} s"
-            return f"disable {name}{until}{_noted(note)}"
-        case Enable(name, note, _):
-            return f"enable {name}{_noted(note)}"
-        case Run(name, slot, _):
-            return f"run {name}" + ("" if slot is None else f" for slot {slot:.0f}")
-        case Restart(name, _):
-            return f"restart {name}"
-        case ChildDetail(name):
-            return f"show {name}"
-        case _:
-            return type(command).__name__.lower()
-
-
 def no_such_child(name: str, known: Iterable[str]) -> Refusal:
     names = sorted(known)
     return Refusal(404, f"no child is named {_shown(name)}", _near(name, names) or _one_of("children", names))
@@ -176,6 +134,7 @@ _SLOT = {
         "slot", "seconds since 1970, or null", lambda value: value is None or (_is_number(value) and value >= 0), None
     )
 }
+_HOW = {"how": _Key("how", f"one of {', '.join(CHAOS)}", lambda value: isinstance(value, str) and value in CHAOS, None)}
 
 _PATHS: dict[str, _Form] = {
     "/v1/status": _Form("GET", Status),
@@ -188,6 +147,8 @@ _VERBS: dict[str, _Form] = {
     "enable": _Form("POST", Enable, {**_NOTE, **_NOW}),
     "disable": _Form("POST", Disable, {**_FOR, **_NOTE, **_NOW}),
     "run": _Form("POST", Run, {**_SLOT, "wait": _flag("wait")}),
+    "stack": _Form("GET", Stack),
+    "chaos": _Form("POST", Chaos, _HOW),
 }
 
 
@@ -272,10 +233,6 @@ def _near(text: str, known: Iterable[str]) -> str | None:
 
 def _one_of(what: str, known: Iterable[str]) -> str:
     return _cut(f"{what}: {', '.join(known)}", 300)
-
-
-def _noted(note: str) -> str:
-    return f" ({note})" if note else ""
 
 
 def _shown(value: object) -> str:

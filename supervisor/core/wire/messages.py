@@ -13,7 +13,8 @@ from typing import Any, assert_never
 
 DUMP_SIGNAL = 37  # SIGRTMIN + 3: faulthandler in the child writes all Python stacks, also while C holds the lock
 TEXT = 1500  # characters of free text in a message
-_ROOM = 3000  # bytes of it as JSON, where one character may take twelve: the frame must fit all the same
+ROOM = 3000  # bytes of it as JSON, where one character may take twelve: the frame must fit all the same
+MAX_PARTS = 24  # of the stacks: 64 KiB with their frames, what a pipe holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,17 @@ class Bye:
     reason: str
 
 
-Message = Hello | Ready | Beat | Facts | Run | Notice | Bye
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """A piece of the Python stacks that were ordered (core/wire/stacks takes them apart and together)."""
+
+    id: str  # of the order
+    part: int  # from 0
+    of: int
+    text: str
+
+
+Message = Hello | Ready | Beat | Facts | Run | Notice | Bye | Stacks
 
 
 def to_frame(message: Message) -> dict[str, Any]:
@@ -91,13 +102,15 @@ def to_frame(message: Message) -> dict[str, Any]:
             return {"t": "notice", "level": level, "code": code, "text": _fit(text)}
         case Bye(code, reason):
             return {"t": "bye", "code": code, "reason": _fit(reason)}
+        case Stacks(id, part, of, text):
+            return {"t": "stacks", "id": id, "part": part, "of": of, "text": text}
         case _:
             assert_never(message)
 
 
 def _fit(text: str) -> str:
     text = text[:TEXT]
-    while len(json.dumps(text)) > _ROOM:
+    while len(json.dumps(text)) > ROOM:
         text = text[: len(text) * 3 // 4]
     return text
 
@@ -131,6 +144,13 @@ def _notice(f: Mapping[str, Any]) -> Message:
     return Notice(level, str(f["code"])[:64], str(f["text"])[:TEXT])
 
 
+def _stacks(f: Mapping[str, Any]) -> Message:
+    part, of = int(f["part"]), int(f["of"])
+    if not 0 <= part < of <= MAX_PARTS:
+        raise ValueError
+    return Stacks(str(f["id"])[:64], part, of, str(f["text"])[:ROOM])
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "hello": _hello,
     "ready": lambda f: Ready(),
@@ -139,12 +159,13 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "run": lambda f: Run(_mapping(f["result"])),
     "notice": _notice,
     "bye": lambda f: Bye(int(f["code"]), str(f["reason"])[:TEXT]),
+    "stacks": _stacks,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parent to child. `verb`: drain, run, pause, resume, stack, usage; `args` are the verb's own."""
+    """Parent to child. `verb`: drain, run, pause, resume, stack, usage, chaos; `args` are the verb's own."""
 
     verb: str
     args: Mapping[str, Any]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from supervisor.core.wire import control
 from supervisor.core.wire.control import (
+    Chaos,
     ChildDetail,
     Command,
     Disable,
@@ -19,6 +20,7 @@ from supervisor.core.wire.control import (
     Reload,
     Restart,
     Run,
+    Stack,
     Status,
     Stop,
     changes,
@@ -56,6 +58,8 @@ def _refused(method: str, target: str, body: object = None) -> Refusal:
         ("POST", "/v1/children/task1/run", {"slot": 1.8e9, "wait": True}, Run("task1", 1.8e9, wait=True)),
         ("POST", "/v1/reload", {"dry_run": True}, Reload(dry_run=True)),
         ("POST", "/v1/stop", None, Stop(now=False)),
+        ("GET", "/v1/children/orders:2/stack", None, Stack("orders:2")),
+        ("POST", "/v1/children/orders/chaos", {"how": "leak"}, Chaos("orders", "leak")),
     ],
 )
 def test_each_path_makes_its_command(method: str, target: str, body: object, command: Command) -> None:
@@ -111,6 +115,9 @@ def test_an_unknown_path_or_method_says_what_is_meant(
         ("/v1/children/a/run", {"slot": -5}, "expected seconds since 1970", None),
         ("/v1/children/a/run", {"slot": "now"}, "expected seconds since 1970", None),
         ("/v1/stop", [1], "expected a JSON object, got [1]", None),
+        ("/v1/children/a/chaos", {"how": "burn"}, 'expected one of kill, hang, stop, leak, slow, got "burn"', None),
+        ("/v1/children/a/chaos", {}, "got null", None),
+        ("/v1/children/a/chaos", {"how": ["kill"]}, 'got ["kill"]', None),
     ],
 )
 def test_a_key_that_is_unknown_or_of_another_type_is_refused(
@@ -176,7 +183,10 @@ def test_nothing_that_arrives_is_looked_up_as_an_attribute_or_run() -> None:
 
 
 def test_who_must_be_written_down_and_who_may_wait() -> None:
-    assert [changes(c) for c in (Status(), ChildDetail("a"), Reload(dry_run=True))] == [False] * 3
+    assert [changes(c) for c in (Status(), ChildDetail("a"), Reload(dry_run=True), Stack("a"))] == [False] * 4
+    assert changes(Chaos("a", "kill"))
+    assert waits(Stack("a"))
+    assert not waits(Chaos("a", "kill"))
     assert [changes(c) for c in (Reload(dry_run=False), Stop(now=True), Run("a", None, wait=False))] == [True] * 3
     later = (Reload(dry_run=True), Run("a", None, wait=True), Enable("a", "", now=False), Disable("a", None, "", False))
     assert [waits(c) for c in later] == [True] * 4
@@ -195,6 +205,8 @@ def test_a_command_is_described_in_one_line() -> None:
             Restart("orders:1", now=True),
             ChildDetail("orders"),
             Stop(now=False),
+            Stack("orders"),
+            Chaos("orders", "hang"),
         )
     ]
     assert told == [
@@ -206,6 +218,8 @@ def test_a_command_is_described_in_one_line() -> None:
         "restart orders:1",
         "show orders",
         "stop",
+        "stacks of orders",
+        "chaos orders: hang",
     ]
 
 

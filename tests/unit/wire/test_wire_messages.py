@@ -20,6 +20,7 @@ from supervisor.core.wire.messages import (
     Order,
     Ready,
     Run,
+    Stacks,
     from_frame,
     order_from_frame,
     order_to_frame,
@@ -34,14 +35,16 @@ MESSAGES: list[Message] = [
     Run({"state": "ok", "slot": 1.5}),
     Notice("warning", "dead_letter", "one record"),
     Bye(78, "no module named x"),
+    Stacks("7", 0, 2, "thread MainThread:\n"),
 ]
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-_kinds = st.sampled_from(["hello", "ready", "beat", "facts", "run", "notice", "bye", "x"]) | _json
+_kinds = st.sampled_from(["hello", "ready", "beat", "facts", "run", "notice", "bye", "stacks", "x"]) | _json
 _fields = ["t", "generation", "rss", "cpu", "dropped", "facts", "result", "level", "code", "text", "reason"]
+_fields += ["id", "part", "of"]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
