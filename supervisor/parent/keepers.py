@@ -50,7 +50,7 @@ class Keepers:
         os.close(self._fd)
 
     def _held(self) -> bool:
-        """Nobody has a reason to write; whoever does is there."""
+        """Who comes writes a byte: so we hear also of those who left between two looks."""
         try:
             return bool(os.read(self._fd, 65536))
         except BlockingIOError:
