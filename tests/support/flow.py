@@ -58,6 +58,10 @@ class Flow:
         """By which process each was, at last."""
         return {int(number): int(pid) for number, pid in (line.split() for line in self.made.lines("stored"))}
 
+    def holders(self, numbers: range) -> set[int]:
+        """By which processes those of these numbers were that are stored already."""
+        return {pid for number, pid in self.by().items() if number in numbers}
+
     def wait_stored(self, numbers: range, within: float = WITHIN) -> set[int]:
         """Return the pids of those who stored them."""
         try:
@@ -65,8 +69,7 @@ class Flow:
         except AssertionError:
             missing = sorted(set(numbers) - self.by().keys())
             raise AssertionError(f"not stored within {within:g} s: {missing}") from None
-        by = self.by()
-        return {by[number] for number in numbers}
+        return self.holders(numbers)
 
     def wait_shared(self, members: int, within: float = WITHIN) -> None:
         """Send until so many processes store what was sent."""
