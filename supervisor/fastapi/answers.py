@@ -45,15 +45,21 @@ class Answer:
 class Answers:
     """Of the supervisor of one config.toml. `reason` tells why it does not run, when somebody knows."""
 
-    def __init__(self, config: str, ask: Callable[[str], Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        config: str,
+        ask: Callable[[str], Mapping[str, Any]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.config = config
         self.reason: Callable[[], str] = lambda: ""
         self._ask = ask or (lambda config: client.status(config, timeout=PATIENCE))
+        self._clock = clock
         self._latest: Answer | None = None
         self._asking: Future[Answer] | None = None
 
     async def get(self) -> Answer:
-        latest, now = self._latest, time.monotonic()
+        latest, now = self._latest, self._clock()
         if latest and now - latest.at < FRESH:
             return latest
         asking = self._asking
@@ -73,7 +79,7 @@ class Answers:
             answer = Answer(0.0, problem=str(error), frozen=True)
         except SupervisorError as error:
             answer = Answer(0.0, problem=self.reason() or str(error))
-        self._latest = Answer(time.monotonic(), answer.status, answer.problem, answer.frozen)
+        self._latest = Answer(self._clock(), answer.status, answer.problem, answer.frozen)
         return self._latest
 
 

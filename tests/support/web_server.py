@@ -54,7 +54,7 @@ class WebServer:
     def port(self) -> int:
         """Return where it listens, once it says so."""
         if not self._port:
-            self._port = int(eventually(lambda: _RUNNING.search(self._running()), WITHIN, what="uvicorn runs")[1])
+            self._port = eventually(self._listens_on, WITHIN, what="uvicorn runs")
         return self._port
 
     def get(self, path: str, timeout: float = 60.0) -> tuple[int, Any]:
@@ -119,6 +119,10 @@ class WebServer:
         if self.process.poll() is None:  # the test has failed
             self.kill()
             self._end_supervisors()
+
+    def _listens_on(self) -> int:
+        found = _RUNNING.search(self._running())
+        return int(found[1]) if found else 0
 
     def _end_supervisors(self) -> None:
         for pid in supervisors(self.folder / "config.toml"):
