@@ -18,6 +18,9 @@ from supervisor.core.paths import Paths
 from supervisor.core.wire.messages import DUMP_SIGNAL
 from supervisor.forked import adopt_orphans, close_all_but, die_with, nowhere, reset_signals
 
+OOM_SHARE = 300  # thousandths of the memory that a child seems to have more than the supervisor
+MOST = 1000
+
 
 def boot(birth: Birth) -> None:
     reset_signals()
@@ -26,6 +29,7 @@ def boot(birth: Birth) -> None:
     adopt_orphans()  # they come to the parent exactly when we die: so it knows whose they are
     close_all_but({birth.messages, birth.orders, birth.dump, birth.console})
     nowhere(0)
+    be_taken_first()
     resource.setrlimit(resource.RLIMIT_NOFILE, birth.nofile)
     redirect_output(Paths(birth.supervisor.state_dir).log(birth.spec.name))
     faulthandler.enable(birth.dump)
@@ -34,6 +38,17 @@ def boot(birth: Birth) -> None:
     os.environ["FORKWARDEN_CHILD"] = birth.spec.name
     os.environ["FORKWARDEN_STATE_DIR"] = birth.supervisor.state_dir
     sys.path.insert(0, birth.supervisor.project_dir)
+
+
+def be_taken_first() -> None:
+    """When memory runs out the kernel takes us before the supervisor, which replaces one; nobody replaces the other."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            raised = min(MOST, int(file.read()) + OOM_SHARE)
+            file.seek(0)
+            file.write(str(raised))
+    except (OSError, ValueError):
+        pass  # no such file in this container: everybody is equal then
 
 
 def redirect_output(path: str) -> None:

@@ -39,6 +39,7 @@ class Policy:
     crash_loop_window: float = 600.0
     critical: bool = False
     max_rss: int | None = None  # bytes; above it the process is drained and replaced, uncounted
+    max_rss_hard: int | None = None  # bytes; above it the process is killed at once, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from supervisor.core.durations import text as duration
+from supervisor.core.lifecycle.body import Phase
 from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import Changed, State
 
@@ -24,6 +25,8 @@ def tell(change: Changed, child: Child, now: float, lived: float | None) -> Told
         case State.RUNNING:
             failed = child.failures.in_row
             return Told("ready", f"ready, pid {child.pid}" + (f", restart {failed}" if failed else ""))
+        case State.STOPPING if change.level == "warning" and child.phase is Phase.KILLING:
+            return Told("killed", f"{change.reason}; killing pid {child.pid}")
         case State.STOPPING if change.level == "warning":
             return Told("hung", f"{change.reason}; taking its stacks, then ending pid {child.pid}")
         case State.STOPPING:

@@ -52,6 +52,7 @@ def tick():
         "pipe": signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN,
         "plan": "FORKWARDEN_PLAN_FD" in os.environ,
         "sessions": [os.getsid(0), os.getpgid(0), os.getpid()],
+        "oom": [int(open(f"/proc/{pid}/oom_score_adj").read()) for pid in (os.getpid(), os.getppid())],
     }))
 """
 )
@@ -108,6 +109,8 @@ def test_what_a_task_finds_around_it(made: Project) -> None:
     assert (found["hup"], found["chld"], found["pipe"], found["plan"]) == (True, True, True, False)
     assert len(set(found["sessions"])) == 1, "a session and a group of its own"
     assert sorted(found["threads"]) == ["MainThread", "heartbeat"]
+    child, parent = found["oom"]
+    assert child == min(1000, parent + 300), "when memory runs out the kernel takes a child, not the supervisor"
 
 
 def limit_of_this_session() -> tuple[int, int]:

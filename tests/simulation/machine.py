@@ -175,6 +175,10 @@ class Machine:
             limit = account.policy.max_rss
             fat = beat is not None and limit is not None and pulse.rss > limit
             must(account.state is not State.RUNNING or not fat, "too much memory was overlooked")
+        if account.ready is not None and beat is not None and beat >= account.ready:
+            hard = account.policy.max_rss_hard
+            spared = not (account.killed or account.termed or account.dumped is not None)
+            must(not (spared and hard is not None and pulse.rss > hard), "memory over the hard limit was overlooked")
         self.agree(name)
         if self.mix.hits("stale"):
             old = self.stale.get(name)
@@ -219,6 +223,8 @@ class Machine:
             must(crash_loop_said(actions), "a crash loop, and nothing is said")
             if account.policy.on_crash_loop == "exit" or account.policy.critical:
                 must(any(isinstance(action, ev.Escalate) for action in actions), "a crash loop was not escalated")
+        if account.fatal and account.policy.critical:
+            must(any(isinstance(action, ev.Escalate) for action in actions), "a critical child is fatal, in silence")
         if self.end:
             self.end.check()
 

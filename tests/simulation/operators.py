@@ -74,6 +74,8 @@ class Operators:
             self.restart(name)
         if hits("reload"):
             self.reload()
+        if sim.now < sim.no_fork_until and not sim.mix.calm and self.rnd.random() < 0.5:
+            self.lose_patience()
 
     def toggle(self, name: str) -> None:
         account, sim = self.sim.accounts[name], self.sim
@@ -101,6 +103,15 @@ class Operators:
             if name not in {spec.name for spec in specs}:
                 specs.append(self._spec(name))
         self.apply(specs)
+
+    def lose_patience(self) -> None:
+        """What is in a crash loop is to be given up from the next failure on; a refused fork is none."""
+        fatal = {
+            name: replace(spec.policy, on_crash_loop="fatal")
+            for name, spec in self.sim.specs.items()
+            if self.sim.accounts[name].looping
+        }
+        self.apply([replace(spec, policy=fatal.get(name, spec.policy)) for name, spec in self.sim.specs.items()])
 
     def _edited(self, spec: ChildSpec) -> ChildSpec:
         draw = self.rnd.random()

@@ -227,7 +227,7 @@ class Account:
     def kill(self, now: float) -> None:
         must(self.process is not None, "I6 a signal to a dead process")
         must(not self.killed, "a second SIGKILL to the same process")
-        if not self.hurried:
+        if not self.hurried and self.cause != "memory_hard":
             must(self.termed, "SIGKILL without SIGTERM")
             must(now >= (self.kill_at or 0.0) - EPSILON, "SIGKILL before the grace period was over")
         self.killed = True

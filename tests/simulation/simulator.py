@@ -173,10 +173,18 @@ class Simulator(Machine):
                 case ev.Kill():
                     if self.end:
                         self.end.killed = True
+                    self._far_too_big(account)
                     account.kill(self.now)
                     self.kill(account)
                 case ev.Prepare():
                     self.prepare(name)
+
+    def _far_too_big(self, account: Account) -> None:
+        """A process at work, or finishing its work, is not waited for when it is over its hard limit."""
+        process, limit = account.process, account.policy.max_rss_hard
+        at_work = account.ready is not None and not (account.termed or account.dumped or account.hurried)
+        if process and at_work and limit is not None and process.rss(self.now) > limit:
+            account.cause = "memory_hard"
 
     def _too_big(self, account: Account) -> None:
         """A process over its memory limit is at fault, though it may finish its work."""

@@ -14,7 +14,7 @@ from supervisor.core.lifecycle.exits import ExitStatus
 from supervisor.core.spec import Policy
 from supervisor.core.wire.page import Doing
 
-FATES = ("crash", "exits_zero", "config", "tempfail", "oom", "recycle", "hang", "stuck", "garbage", "fat")
+FATES = ("crash", "exits_zero", "config", "tempfail", "oom", "recycle", "hang", "stuck", "garbage", "fat", "huge")
 FAULTS = (
     *FATES,
     *("deaf", "slow_end", "unkillable", "slow_hello", "slow_ready", "dies_loading", "silent_loading", "starved"),
@@ -23,6 +23,11 @@ FAULTS = (
 )
 MIB = 1 << 20
 CRASH = ExitStatus(code=1)
+
+
+_MOMENTS = (
+    *("hello_at", "ready_at", "hangs_at", "stuck_from", "fat_from", "huge_from", "dies_at", "garbage_at", "until"),
+)
 
 
 class Mix:
@@ -52,6 +57,7 @@ class Process:
     hangs_at: float = inf  # heartbeats and work end, the process stays
     stuck_from: float = inf  # work ends, heartbeats go on
     fat_from: float = inf
+    huge_from: float = inf
     dies_at: float = inf
     garbage_at: float = inf
     status: ExitStatus = CRASH
@@ -109,12 +115,12 @@ class Process:
             self.until = self.since + takes
 
     def rss(self, now: float) -> int:
-        return (900 if now >= self.fat_from else 10) * MIB
+        return (2000 if now >= self.huge_from else 900 if now >= self.fat_from else 10) * MIB
 
     def frozen(self, began: float, gap: float) -> None:
         """The whole machine stood still. What began before still began then."""
         self.beat_before, self.thawed = self.last_beat(began), began + gap
-        for name in ("hello_at", "ready_at", "hangs_at", "stuck_from", "fat_from", "dies_at", "garbage_at", "until"):
+        for name in _MOMENTS:
             setattr(self, name, getattr(self, name) + gap)
 
 
@@ -139,10 +145,11 @@ class World:
             ready_timeout=draw(1.0, 8.0),
             heartbeat_timeout=draw(2.0, 7.0),
             on_crash_loop=self.rnd.choice(("hold", "hold", "fatal", "exit")),
-            crash_loop_count=self.rnd.randint(3, 10),
+            crash_loop_count=self.rnd.randint(2, 8),
             crash_loop_window=draw(5.0, 120.0),
             critical=self.rnd.random() < 0.2,
             max_rss=self.rnd.choice((None, 500 * MIB)),
+            max_rss_hard=self.rnd.choice((None, 1000 * MIB)),
         )
 
     def process(self, name: str, policy: Policy, now: float, *, kafka: bool) -> Process:
@@ -182,6 +189,8 @@ class World:
                 process.garbage_at = self.rnd.uniform(process.hello_at, at)
             case "fat":
                 process.fat_from = at
+            case "huge":
+                process.fat_from, process.huge_from = at, at + self.rnd.choice((0.0, self.rnd.uniform(0.0, 5.0)))
             case "":
                 pass
             case _:

@@ -34,7 +34,7 @@ COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id")
 _UPSERT = f"INSERT OR REPLACE INTO run ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _TIMES = ("slot", "last", "started", "finished")
 # A cause of core.lifecycle to what became of the run that was going.
-_ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "planned": "interrupted"}
+_ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
 Row = dict[str, Any]
 Tell = Callable[[str, str], None]  # code, text
 

@@ -45,6 +45,8 @@ def _policy(own: Keeping, general: Supervisor, path: Path) -> Iterator[Fault]:
         yield from _heartbeat(policy, path)
     if touched & _CRASH_LOOP:
         yield from _crash_loop(policy, path)
+    if touched & {"max_rss", "max_rss_hard"}:
+        yield from _memory(policy, path)
     if "grace_period" in touched and policy.grace_period > general.grace_period:
         limit = durations.text(general.grace_period)
         hint = f"a shutdown of the whole supervisor gives {limit} to all: raise supervisor.grace_period too"
@@ -58,6 +60,17 @@ def _heartbeat(policy: Policy, path: Path) -> Iterator[Fault]:
             expected=f"more than twice the interval ({durations.text(policy.heartbeat_interval)})",
             found=durations.text(policy.heartbeat_timeout),
             hint="one late heartbeat would be taken for a hung process",
+        )
+
+
+def _memory(policy: Policy, path: Path) -> Iterator[Fault]:
+    soft, hard = policy.max_rss, policy.max_rss_hard
+    if soft is not None and hard is not None and hard <= soft:
+        yield Fault(
+            path=(*path, "max_rss_hard"),
+            expected=f"more than max_rss ({keys.size_text(soft)})",
+            found=keys.size_text(hard),
+            hint="the process would be killed before it could be replaced in peace",
         )
 
 

@@ -24,6 +24,7 @@ POLICY: Keys = _keys(
     "on_crash_loop",
     "critical",
     "max_rss",
+    "max_rss_hard",
     backoff_base="backoff.base",
     backoff_max="backoff.max",
     backoff_jitter="backoff.jitter",
@@ -72,9 +73,9 @@ _DURATIONS = frozenset(
         *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max"),
     ]
 )
-_SIZES = frozenset(("max_rss", "log_max_bytes"))
+_SIZES = frozenset(("max_rss", "max_rss_hard", "log_max_bytes"))
 _NONE = frozenset(
-    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_rss")
+    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_rss", "max_rss_hard")
 )  # where "none" may be written
 _UNITS = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("KB", 10**3), ("B", 1))
 FACTORS = dict(_UNITS)

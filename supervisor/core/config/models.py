@@ -69,8 +69,9 @@ class Keeping(Table):
         _P.on_crash_loop, "hold: go on at the longest wait; fatal: give the child up; exit: end the supervisor"
     )
     crash_loop: CrashLoop = key(CrashLoop(), "what counts as a crash loop")
-    critical: bool = key(_P.critical, "the supervisor is unhealthy when this child is")
+    critical: bool = key(_P.critical, "fatal or in a crash loop, this child ends the supervisor, with exit code 1")
     max_rss: SizeOrNone = size(_P.max_rss, 'resident memory, like "512MiB", above which the process is replaced')
+    max_rss_hard: SizeOrNone = size(_P.max_rss_hard, "above this one it is killed at once, and that is a failure")
 
 
 class Supervisor(Keeping):

@@ -166,7 +166,11 @@ class Child(Body):
 
     def _judge(self, now: float) -> bool:
         found = self.liveness.verdict(self.policy, now) if self.liveness else None
-        if found:
+        if found and found[0] is Cause.MEMORY_HARD:  # the kernel is next, and may take another: no time for stacks
+            self.verdict = found
+            self._kill(now)
+            self._go(State.STOPPING, now, found[1], level="warning")
+        elif found:
             self._condemn(*found, now)
         return found is not None
 
@@ -174,9 +178,8 @@ class Child(Body):
         life, since = self.liveness, self.ready_at or 0.0
         if self.failures.any and life and life.beat_at >= since + self.policy.stable_after:
             self.failures.forget()
-        used, limit = life.rss if life else 0, self.policy.max_rss
-        if limit is not None and used > limit:
-            reason = f"memory {used >> 20} MiB, over its limit of {limit >> 20} MiB"
+        if life and life.exceeds(self.policy.max_rss):
+            reason = life.too_big(self.policy.max_rss, "limit")
             self.verdict = Cause.MEMORY, reason
             self._end(How.DRAIN, None, reason, now)
 
@@ -243,7 +246,7 @@ class Child(Body):
             self._start(now)
         elif cause is Cause.CONFIG:
             self.failures.add(cause, reason, self.policy, now)
-            self._go(State.FATAL, now, reason, level="error")
+            self._give_up(reason, now)
         else:
             self._back_off(cause, reason, now)
 
@@ -252,14 +255,19 @@ class Child(Body):
         if self.failures.add(cause, reason, self.policy, now):
             self._say_crash_loop()
         if cause.counted and self.failures.looping and self.policy.on_crash_loop == "fatal":
-            self._enter(Phase.NONE)
-            self._go(State.FATAL, now, f"crash loop: {reason}", level="error")
+            self._give_up(f"crash loop: {reason}", now)
             return
         wait = self.failures.wait(cause, self.policy, self._draw())
         self._enter(Phase.NONE, now + wait)
         self._go(State.BACKOFF, now, reason, level="warning")
         if not wait:
             self._start(now)
+
+    def _give_up(self, reason: str, now: float) -> None:
+        self._enter(Phase.NONE)
+        self._go(State.FATAL, now, reason, level="error")
+        if self.policy.critical:
+            self._out.append(ev.Escalate(f"{self.name} is critical and fatal: {reason}"))
 
     def _say_crash_loop(self) -> None:
         count, window = len(self.failures.recent), self.policy.crash_loop_window

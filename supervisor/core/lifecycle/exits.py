@@ -27,6 +27,7 @@ class Cause(StrEnum):
     HUNG = "hung"
     STUCK = "stuck"
     START_TIMEOUT = "start_timeout"
+    MEMORY_HARD = "memory_hard"  # over max_rss_hard: killed at once, as the kernel would
     MEMORY = "memory"  # over max_rss: drained, not counted; backed off when it is over again before it was stable
     PROTOCOL = "protocol"  # what it sent was not frames
     UNAVAILABLE = "unavailable"  # exit 75: a dependency is away; backed off, not counted
@@ -38,7 +39,10 @@ class Cause(StrEnum):
         return self in _COUNTED
 
 
-_COUNTED = {Cause.CRASH, Cause.OOM, Cause.HUNG, Cause.STUCK, Cause.START_TIMEOUT, Cause.PROTOCOL}
+_COUNTED = {
+    *(Cause.CRASH, Cause.OOM, Cause.MEMORY_HARD, Cause.HUNG, Cause.STUCK),
+    *(Cause.START_TIMEOUT, Cause.PROTOCOL),
+}
 
 
 @dataclass(frozen=True, slots=True)

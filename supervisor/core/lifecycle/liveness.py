@@ -1,4 +1,4 @@
-"""Two questions about a running process: does it live (heartbeats), and does it work (the budget of its phase)?"""
+"""What is asked of a running process: does it live (heartbeats), does it work (its phase's budget), is it too big?"""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ class Liveness:
         """Return the seconds after `moment` for which nobody can be judged."""
         return sum(end - max(start, moment) for start, end in self.gaps if end > moment)
 
+    def exceeds(self, limit: int | None) -> bool:
+        return limit is not None and self.rss > limit
+
+    def too_big(self, limit: int | None, word: str) -> str:
+        return f"memory {self.rss >> 20} MiB, over its {word} of {(limit or 0) >> 20} MiB"
+
     def hung_at(self, policy: Policy) -> float:
         return self.beat_at + policy.heartbeat_timeout + self.frozen_since(self.beat_at)
 
@@ -54,6 +60,8 @@ class Liveness:
 
     def verdict(self, policy: Policy, now: float) -> tuple[Cause, str] | None:
         """Return what is wrong with the process, if anything is, and say it in words."""
+        if self.exceeds(policy.max_rss_hard):
+            return Cause.MEMORY_HARD, self.too_big(policy.max_rss_hard, "hard limit")
         if now >= self.hung_at(policy):
             return Cause.HUNG, f"no heartbeat for {now - self.beat_at:.0f} s"
         stuck = self.stuck_at()

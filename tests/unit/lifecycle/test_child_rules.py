@@ -125,6 +125,29 @@ def test_memory_over_the_limit_drains_and_is_not_counted() -> None:
     assert made.failures.in_row == 0
 
 
+def test_memory_over_the_hard_limit_is_killed_at_once_and_counted() -> None:
+    made = child(*RUNNING, max_rss=100 * MIB, max_rss_hard=300 * MIB)
+    assert words(made.step(ev.Pulse(NOW, rss=301 * MIB), NOW)) == "kill running→stopping"
+    assert words(made.step(ev.Exited(ExitStatus(signal=9)), NOW)) == "stopping→backoff backoff→starting spawn"
+    assert made.last == (Cause.MEMORY_HARD, "memory 301 MiB, over its hard limit of 300 MiB")
+    assert made.failures.in_row == 1
+
+
+def test_a_process_that_is_replaced_for_its_memory_is_killed_when_it_goes_on_growing() -> None:
+    made = child(*RUNNING, max_rss=100 * MIB, max_rss_hard=300 * MIB)
+    assert words(made.step(ev.Pulse(NOW, rss=200 * MIB), NOW)) == "drain running→stopping"
+    assert words(made.step(ev.Pulse(NOW + 1, rss=300 * MIB), NOW + 1)) == ""
+    assert words(made.step(ev.Pulse(NOW + 2, rss=400 * MIB), NOW + 2)) == "kill"
+    made.step(ev.Exited(ExitStatus(signal=9)), NOW + 2)
+    assert (made.last or ("", ""))[0] is Cause.MEMORY_HARD
+    assert made.failures.in_row == 1
+
+
+def test_a_process_that_is_being_ended_already_is_not_killed_for_its_memory() -> None:
+    made = child(*RUNNING, ev.Want(up=False, how=How.STOP), max_rss_hard=300 * MIB)
+    assert words(made.step(ev.Pulse(NOW, rss=400 * MIB), NOW)) == ""
+
+
 def test_a_limit_that_is_too_small_does_not_make_a_restart_storm() -> None:
     made = child(*RUNNING, max_rss=100 * MIB)
     waits, now = [], NOW
@@ -167,6 +190,19 @@ def test_what_a_crash_loop_leads_to_is_the_policy(policy: dict[str, Any], action
     made = child(*RUNNING, crash_loop_count=1, **policy)
     assert words(made.step(ev.Exited(CRASH), NOW)) == actions
     assert made.state is state
+
+
+@pytest.mark.parametrize(("critical", "actions"), [(False, "running→fatal"), (True, "running→fatal escalate")])
+def test_what_no_retry_can_mend_ends_the_supervisor_when_the_child_is_critical(critical: bool, actions: str) -> None:
+    made = child(*RUNNING, critical=critical)
+    assert words(made.step(ev.Exited(ExitStatus(code=78, bye="no module named x")), NOW)) == actions
+    assert made.state is State.FATAL
+
+
+def test_a_critical_child_that_is_given_up_ends_the_supervisor_and_says_why() -> None:
+    made = child(*RUNNING, crash_loop_count=1, on_crash_loop="fatal", critical=True)
+    found = [a.reason for a in made.step(ev.Exited(CRASH), NOW) if isinstance(a, ev.Escalate)]
+    assert found[-1] == "c is critical and fatal: crash loop: exited with 1"
 
 
 def test_a_refused_fork_is_never_fatal() -> None:
