@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from supervisor.child.birth import Birth
 from supervisor.child.main import main as child_main
+from supervisor.core.alerts import kind_of
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.core.lifecycle.exits import Cause
@@ -113,6 +114,13 @@ class Around:
     def said(self, name: str, level: str, code: str, text: str) -> None:
         self._site.say(level, text, child=name, event=code or None)
         self.alerts.said(name, code, text)
+
+    def noticed(self, name: str, level: str, code: str, text: str) -> None:
+        """Of what is alerted the child's own log tells already, and in more words; once is enough for people."""
+        if kind_of(code):
+            self.alerts.said(name, code, text)
+        else:
+            self._site.say(level, text, child=name, event=code or None)
 
     def run_ended(self, name: str, run: Run) -> None:
         self.driver.known[name].facts["last_run"] = dict(run.result)

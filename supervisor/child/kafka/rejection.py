@@ -89,7 +89,7 @@ class Rejection:
         seconds = min(HOLD_MOST, self._base * 2.0 ** min(trouble.holds - 1, 16))
         hint = "" if self._letters else "; without a dead_letter_topic it is not passed"
         text = f"{at(item)}: {say(error)}{hint}; the partition is paused, next try in {seconds:.3g} s"
-        log.error("%s", text, exc_info=error if trouble.holds == 1 else None)
+        log.error("%s", text, exc_info=error if trouble.holds == 1 else None, extra={"event": "paused"})
         self._handover.hold(item, seconds)
         self._report.set(note=text[:600])
         self._report.flush()
@@ -99,7 +99,7 @@ class Rejection:
     def _say_gone(self, item: Item, error: Exception, attempts: int, topic: str) -> None:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         text = f"{at(item)} to {topic} after {times}: {say(error)}"
-        log.error("dead letter: %s", text)
+        log.error("dead letter: %s", text, extra={"event": "dead_letter"})
         self._rt.notice("warning", "dead_letter", text)
 
     def _trouble(self, item: Item) -> _Trouble:
