@@ -82,23 +82,20 @@ def test_{module}_takes_a_record() -> None:
 '''
 
 APP = '''\
-"""A web service beside it: uvicorn app:app. The background work is the supervisor's, however many web processes run."""
+"""A web application: uvicorn app:app. The supervisor starts with it, once, however many web processes there are."""
 
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI
 
-from supervisor import client
-from supervisor.core.errors import SupervisorError
+from supervisor.fastapi import healthy, lifespan, router
 
-app = FastAPI()
+app = FastAPI(lifespan=lifespan("config.toml"))
+app.include_router(router())  # GET /background/health, GET /background/status
 
 
-@app.get("/background")
-def background() -> dict[str, str]:
-    """Say how the background work stands: name to state."""
-    try:
-        return {child["name"]: child["state"] for child in client.status()["children"]}
-    except SupervisorError as error:
-        raise HTTPException(503, str(error)) from error
+@app.get("/", dependencies=[Depends(healthy("hello"))])
+def index() -> dict[str, str]:
+    """Answer 503 while the task [tasks.hello] is unhealthy."""
+    return {"hello": "world"}
 '''
 
 IGNORE = ".supervisor/\n__pycache__/\n"
