@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` makes an enum of every number: 64 a call, a fifth of a fork
 import ctypes
 import os
 import signal
@@ -17,8 +18,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def reset_signals() -> None:
     """The wakeup fd is the parent's: a SIGTERM to us would be written into its socket and end it."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in range(1, signal.NSIG):
+        if callable(_signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     # the terminal sends these to everybody in the foreground; what to do about them is the parent's decision
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,10 +12,9 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 
 
 class Usage:
-    """Made after the fork: psutil remembers the pid it was made with."""
+    """Made after the fork: the file is this process's own."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
 
     def rss(self) -> int:
@@ -28,11 +27,12 @@ class Usage:
 
     def detail(self) -> dict[str, Any]:
         """Return what an operator asks for once, not what every beat carries."""
-        with self._process.oneshot():
+        process = psutil.Process()  # half a MiB of its own, so only when it is asked for
+        with process.oneshot():
             return {
                 "rss": self.rss(),
-                "uss": int(self._process.memory_full_info().uss),
+                "uss": int(process.memory_full_info().uss),
                 "cpu": self.cpu(),
-                "fds": self._process.num_fds(),
-                "threads": self._process.num_threads(),
+                "fds": process.num_fds(),
+                "threads": process.num_threads(),
             }

@@ -7,12 +7,13 @@ grandchild may hold it) and never by waitpid(-1); signals by pidfd, which cannot
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # as in forked.py
 import mmap
 import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from supervisor.core.wire.frames import Decoder
 SIGTERM, SIGCONT = signal.SIGTERM, signal.SIGCONT
 DUMP_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024  # a pipe's whole capacity: a flood is read a pipe at a time, one a turn
+_ALL_SIGNALS = signal.valid_signals()
 _CONTEXT = multiprocess.get_context("fork")  # said aloud: the default may change with any release
 
 
@@ -119,16 +121,20 @@ class Ends:
 
 def fork(name: str, target: Callable[[Ends], None]) -> Process:
     """Fork a child process connected by two pipes, a page and a memfd. Raises OSError when the machine refuses."""
-    with ExitStack() as undo:
-        messages_r, messages_w = _pipe(undo)
-        orders_r, orders_w = _pipe(undo)
+    opened: list[int] = []
+    try:
+        messages_r, messages_w = _pipe(opened)
+        orders_r, orders_w = _pipe(opened)
         for fd in (messages_r, messages_w, orders_w):  # neither side ever waits for the other to read
             os.set_blocking(fd, False)
-        dump = _owned(undo, os.memfd_create(f"forkwarden-{name}"))
+        dump = os.memfd_create(f"forkwarden-{name}")
+        opened.append(dump)
         shared = mmap.mmap(-1, box.SIZE)
-        undo.callback(shared.close)
         process = fork_bare(name, target, Ends(messages_w, orders_r, shared, dump))
-        undo.pop_all()
+    except BaseException:
+        for fd in opened:
+            os.close(fd)
+        raise
     os.close(messages_w)
     os.close(orders_r)
     process.messages, process.orders, process.page, process.dump = messages_r, orders_w, shared, dump
@@ -140,11 +146,11 @@ def fork_bare(name: str, target: Callable[..., None], *args: Any) -> Process:
     assert_one_thread()
     handle = _CONTEXT.Process(name=name, target=target, args=args)
     with _closing_leaked():
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
             handle.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            _signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     # otherwise every later start() polls, and may reap, the other children behind our back
     multiprocess.process._children.discard(handle)
     try:
@@ -158,8 +164,11 @@ def fork_bare(name: str, target: Callable[..., None], *args: Any) -> Process:
 
 def assert_one_thread() -> None:
     """A lock that another thread holds at the fork stays locked in the child for ever: refuse before it happens."""
-    with open("/proc/self/stat", "rb") as stat:
-        threads = int(stat.read().rpartition(b")")[2].split()[17])
+    stat = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        threads = int(os.read(stat, 4096).rpartition(b")")[2].split(maxsplit=18)[17])
+    finally:
+        os.close(stat)
     if threads != 1:
         raise RuntimeError(f"the supervisor has {threads} threads and must have one: something it imported began them")
 
@@ -172,30 +181,35 @@ def raise_nofile() -> tuple[int, int]:
     return soft, hard
 
 
-def _pipe(undo: ExitStack) -> tuple[int, int]:
+def _pipe(opened: list[int]) -> tuple[int, int]:
     read, write = os.pipe2(os.O_CLOEXEC)
-    return _owned(undo, read), _owned(undo, write)
-
-
-def _owned(undo: ExitStack, fd: int) -> int:
-    undo.callback(os.close, fd)
-    return fd
+    opened += read, write
+    return read, write
 
 
 @contextmanager
 def _closing_leaked() -> Iterator[None]:
-    """multiprocess makes two pipes and leaves them open when the second, or the fork itself, is refused."""
-    before = _open_fds()
-    spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the number that the listing itself had
+    """multiprocess makes two pipes and leaves them open when the second, or the fork itself, is refused.
+
+    Which numbers they will have is known: the lowest that are free, and nobody else here opens anything meanwhile.
+    """
+    free: list[int] = []
+    try:
+        _pipe(free)
+        _pipe(free)
+    finally:
+        for fd in free:
+            os.close(fd)
     try:
         yield
     except BaseException:
-        os.close(spare)  # the next listing takes its place, also when no other is left
-        for fd in _open_fds() - before:
-            os.close(int(fd))
+        for fd in free:
+            _close_if_open(fd)
         raise
-    os.close(spare)
 
 
-def _open_fds() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+def _close_if_open(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        pass  # it did not come so far

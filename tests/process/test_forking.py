@@ -129,7 +129,7 @@ def test_a_fork_without_enough_descriptors_is_refused_and_leaves_nothing(left: i
     def check() -> None:
         allow_descriptors(left)
         before = descriptors()
-        if left < 10:
+        if left < 9:
             with pytest.raises(OSError) as refused:
                 fork("one", sleeps)
             assert refused.value.errno == errno.EMFILE

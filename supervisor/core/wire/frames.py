@@ -14,6 +14,7 @@ from typing import Any
 MAX_FRAME = 4096  # PIPE_BUF on Linux, the four bytes of length included
 _LENGTH = struct.Struct("!I")
 _SCAN = json.JSONDecoder().decode
+_DUMPS = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one for every call
 
 
 class FrameTooLarge(ValueError):
@@ -22,7 +23,7 @@ class FrameTooLarge(ValueError):
 
 def encode(body: dict[str, Any]) -> bytes:
     """Return one frame. Raises FrameTooLarge over 4,096 bytes."""
-    payload = json.dumps(body, separators=(",", ":")).encode()
+    payload = _DUMPS(body).encode()
     if len(payload) > MAX_FRAME - _LENGTH.size:
         raise FrameTooLarge(f"a frame holds {MAX_FRAME - _LENGTH.size} bytes, this one has {len(payload)}")
     return _LENGTH.pack(len(payload)) + payload
