@@ -33,6 +33,7 @@ from supervisor.parent.guarding import Guarding
 from supervisor.parent.helpers import Helpers
 from supervisor.parent.journal import Journal
 from supervisor.parent.listener import Listener
+from supervisor.parent.notify import Notify
 from supervisor.parent.output import Output
 from supervisor.parent.overrides import Toggles
 from supervisor.parent.poller import Lane, Poller
@@ -212,6 +213,7 @@ def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes:
         helpers=Helpers(poller),
         toggles=toggles,
         journal=journal,
+        notify=Notify(os.environ, pid=os.getpid()),
         fleet=Fleet(random.Random().random),
         started=moment(),
         notes=[*notes, *toggles.notes, *journal.notes],

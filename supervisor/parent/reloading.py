@@ -48,6 +48,7 @@ class Reloading:
         asked, self._waiting = self._waiting, []
         if any(not dry_run for dry_run, _ in asked):
             self._seen = _signature(self._file)
+            self._site.notify.reloading()
         self._site.helpers.start(
             "read config.toml",
             calls.read_config,
@@ -66,6 +67,7 @@ class Reloading:
             self._refuse(body["problems"])
         elif apply and not self._site.fleet.shutdown:
             self._apply(outcome.value["plan"], body["plan"])
+        self._site.notify.reloaded()
         for dry_run, reply in asked:
             reply({**body, "applied": not dry_run and not body["problems"]})
         self._begin()

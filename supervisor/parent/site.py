@@ -12,6 +12,7 @@ from supervisor.core.paths import Paths
 from supervisor.core.spec import ChildSpec, Plan
 from supervisor.parent.helpers import Helpers
 from supervisor.parent.journal import Journal
+from supervisor.parent.notify import Notify
 from supervisor.parent.output import Output
 from supervisor.parent.overrides import Toggles
 from supervisor.parent.poller import Poller
@@ -34,6 +35,7 @@ class Site:
     helpers: Helpers
     toggles: Toggles
     journal: Journal
+    notify: Notify
     fleet: Fleet
     started: Moment
     notes: list[str]  # of the start: where things are otherwise than configured

@@ -24,6 +24,7 @@ from supervisor.parent.driver import Driver
 from supervisor.parent.guarding import Guarding
 from supervisor.parent.keepers import Keepers
 from supervisor.parent.lock import Lock
+from supervisor.parent.notify import summary
 from supervisor.parent.poller import Lane
 from supervisor.parent.reloading import Reloading
 from supervisor.parent.saving import Saving
@@ -92,13 +93,14 @@ class Supervisor:
         self.server.expire(now)
         self.driver.tick(now)
         self.driver.fork_pending(now)
+        self.site.notify.tick(now, up=not self.driver.forks_pending)
         self.alerts.tick(now)
         self._announce(now)
 
     def _timeout(self, now: float) -> float:
         if self.driver.forks_pending:
             return 0.0
-        parts = (self.site.helpers, self.server, self.alerts)
+        parts = (self.site.helpers, self.server, self.alerts, self.site.notify)
         deadlines = (self.fleet.wakes_at(), self._next_look, *(part.deadline() for part in parts))
         return max(0.0, min(at for at in deadlines if at is not None) - now)
 
@@ -121,6 +123,8 @@ class Supervisor:
         self.reloading.settle_toggles()
         self.saving.save(now)
         self.alerts.look(now)
+        if not self.fleet.shutdown:
+            self.site.notify.status(summary(self.fleet))
         for name in self.code.changed():
             self.driver.feed(name, ev.Restart(why="its code changed"), now)
         self.site.journal.alive(time.time())
@@ -170,6 +174,7 @@ class Supervisor:
         alive = ", ".join(child.name for child in self.fleet.living()) or "nothing runs"
         if self.fleet.shutdown is None:
             self.site.say("info", f"stopping: {why}, up to {grace:g} s ({alive})", event="stopping")
+            self.site.notify.stopping(why)
         else:
             how = "killing" if self.fleet.shutdown.rank > 1 else "two seconds are left"
             self.site.say("warning", f"{why} again: {how} ({alive})", event="stopping")
@@ -178,7 +183,7 @@ class Supervisor:
     def _over(self, now: float) -> bool:
         if self.site.escalation and self.fleet.shutdown is None:
             self.site.say("error", f"stopping for good: {self.site.escalation}", event="fatal")
-            self.stop("crash loop", kill=False)
+            self.stop("for good", kill=False)
         ended = self.fleet.done and not self.strangers and self._last_words(now)
         return ended or self.fleet.overdue(now) or self._strangers_overdue(now)
 
@@ -210,6 +215,7 @@ class Supervisor:
         wanted = [child for child in self.fleet.children.values() if child.wanted]
         if all(child.state is State.RUNNING for child in wanted):
             self._announced = True
+            self.site.notify.status(summary(self.fleet))
             took = now - self.site.started.mono
             self.site.say("info", f"all {len(wanted)} ready in {took:.2f}s", event="ready")
 
