@@ -19,8 +19,12 @@ from supervisor.child.output import rotate
 from supervisor.child.runtime import Runtime
 from supervisor.child.usage import Usage
 from supervisor.core.wire.frames import Decoder
-from supervisor.core.wire.messages import Beat, Notice, Order, order_from_frame
+from supervisor.core.wire.messages import Beat, Order, order_from_frame
+from supervisor.core.wire.stacks import split
 from supervisor.forked import PARENT_GONE
+
+STACKS_WITHIN = 1.0  # seconds for the next part to find room in the pipe
+FRAMES = 60  # of one thread, the innermost ones
 
 
 class Heartbeat:
@@ -67,19 +71,29 @@ class Heartbeat:
 
     def _obey(self, order: Order) -> None:
         if order.verb == "stack":
-            self._runtime.post(Notice("info", "stack", stacks()))
+            self._tell_stacks(str(order.args.get("id", "")))
         elif order.verb == "usage":
             self._runtime.facts_now(usage=self._usage.detail())
         else:
             self._runtime.deliver(order)
 
+    def _tell_stacks(self, id: str) -> None:
+        """More than a pipe may hold at the moment; the parent takes it out, or gives up before we do."""
+        pipe = select.poll()
+        pipe.register(self._runtime.birth.messages, select.POLLOUT)
+        for part in split(id, stacks()):
+            pipe.poll(STACKS_WITHIN * 1000)
+            if not self._runtime.post(part):
+                return
+
 
 def stacks() -> str:
     """Return the Python stacks of all threads but this one, innermost call last."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    parts = [
-        f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in sys._current_frames().items()
-        if ident != threading.get_ident()
-    ]
-    return "\n".join(parts)
+    frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)  # a frame that holds itself would wait for the garbage collector
+    order = sorted(frames, key=lambda ident: ident != threading.main_thread().ident)  # the main thread first
+    return "\n".join(
+        f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frames[ident], FRAMES))}"
+        for ident in order
+    )

@@ -36,6 +36,7 @@ class Runtime:
         self._facts: dict[str, Any] = {}  # what the parent was told
         self._pending: dict[str, Any] = {}  # what it is told with the next beat
         self._orders: deque[Order] = deque()
+        self._chaos = ""  # what harm was ordered
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     @property
@@ -61,6 +62,8 @@ class Runtime:
             partition,
             offset,
         )
+        if self._chaos:
+            self._misbehave(phase)
 
     def member(self, member_id: str) -> None:
         page.write_member(self._page, member_id)
@@ -125,6 +128,8 @@ class Runtime:
         """From the heartbeat thread: an order for the main thread."""
         if order.verb == "drain":
             self.draining = True
+        elif order.verb == "chaos":
+            self._chaos = str(order.args.get("how"))
         else:
             self._orders.append(order)
         self.wake()
@@ -149,3 +154,12 @@ class Runtime:
             os.eventfd_read(self.wake_fd)
         except BlockingIOError:
             pass
+        if self._chaos:
+            self._misbehave()
+
+    def _misbehave(self, phase: str = "") -> None:
+        from supervisor.child import chaos  # a process that nobody harms does without it
+
+        if chaos.is_due(self._chaos, phase):
+            how, self._chaos = self._chaos, ""
+            chaos.act(how, self)

@@ -33,6 +33,11 @@ class Paths:
         return f"{self.root}/journal"
 
     @property
+    def events(self) -> str:
+        """Every transition, one JSON line each, numbered; the older ones in events.1 and events.2."""
+        return f"{self.root}/events"
+
+    @property
     def broker(self) -> str:
         """The embedded broker's address: {"bootstrap_servers", "incarnation", "pid"}; absent while it is down."""
         return f"{self.root}/broker.json"

@@ -13,6 +13,7 @@ from supervisor.core.lifecycle.events import How
 from supervisor.core.overrides import Override
 from supervisor.core.wire import control
 from supervisor.core.wire.control import Command, Refusal, no_such_child
+from supervisor.parent import chaos
 from supervisor.parent.clients import Peer
 from supervisor.parent.driver import Driver
 from supervisor.parent.known import Known
@@ -22,17 +23,26 @@ from supervisor.parent.saving import Saving
 from supervisor.parent.server import Respond
 from supervisor.parent.site import Site, moment
 from supervisor.parent.snapshot import child_status, detail, iso, supervisor_status
+from supervisor.parent.stacks import Stacks
 
 Stop = Callable[[str, bool], None]
 
 
 class Api:
     def __init__(
-        self, site: Site, driver: Driver, runs: Runs, reloading: Reloading, saving: Saving, stop: Stop
+        self,
+        site: Site,
+        driver: Driver,
+        runs: Runs,
+        stacks: Stacks,
+        reloading: Reloading,
+        saving: Saving,
+        stop: Stop,
     ) -> None:
         self._site = site
         self._driver = driver
         self._runs = runs
+        self._stacks = stacks
         self._reloading = reloading
         self._saving = saving
         self._stop = stop
@@ -62,6 +72,10 @@ class Api:
                 self._toggle(name, peer, respond, enabled=False, seconds=seconds, note=note, now=now)
             case control.Run(name, slot, wait):
                 self._runs.start(self._site.members(name)[0], slot, respond, wait=wait)
+            case control.Stack(name):
+                self._stacks.ask(name, respond)
+            case control.Chaos(name, how):
+                _reply(respond, chaos.harm(self._site, self._driver, name, how))
             case control.Reload(dry_run):
                 self._reloading.request(dry_run=dry_run, reply=lambda body: _reloaded(respond, body))
             case control.Stop(now):
@@ -127,7 +141,9 @@ class Api:
         )
         site.toggles.set(group, override)
         site.journal.toggle(group, enabled=enabled, now=at.wall)
-        why = f"{'enabled' if enabled else 'disabled'} by {_who(peer)}" + (f": {note}" if note else "")
+        what = "enabled" if enabled else "disabled"
+        why = f"{what} by {_who(peer)}" + (f": {note}" if note else "")
+        site.events.add("info", group, why, event=what)
         how = How.STOP if now else How.DRAIN
         for member in site.members(group):
             self._driver.act(site.fleet.want(member, up=enabled, how=how, why=why, now=at.mono), at.mono)
@@ -141,6 +157,13 @@ def _toggled(respond: Respond, body: dict[str, Any], problem: str | None) -> Non
     else:
         text = f"{body['name']} is {'on' if body['enabled'] else 'off'} now, but that could not be saved: {problem}"
         respond.send(500, {"error": text, "suggestion": "a restart of the supervisor would lose it; free the disk"})
+
+
+def _reply(respond: Respond, answer: dict[str, Any] | Refusal) -> None:
+    if isinstance(answer, Refusal):
+        respond.refuse(answer)
+    else:
+        respond.send(200, answer)
 
 
 def _reloaded(respond: Respond, body: dict[str, Any]) -> None:

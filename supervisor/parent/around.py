@@ -14,6 +14,7 @@ from supervisor.core.lifecycle.events import State
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.spec import ConsumerSettings
 from supervisor.core.wire.messages import Run
+from supervisor.core.wire.messages import Stacks as StacksPart
 from supervisor.helper import calls
 from supervisor.parent import crashes
 from supervisor.parent.alerts import Alerts
@@ -25,6 +26,7 @@ from supervisor.parent.poison import Poisons
 from supervisor.parent.process import Ends, Process, fork
 from supervisor.parent.runs import Runs
 from supervisor.parent.site import Site
+from supervisor.parent.stacks import Stacks
 from supervisor.parent.telling import tell
 
 GONE = ("evicted", "unknown member")
@@ -32,10 +34,11 @@ EVICT_WITHIN = 2.0  # seconds; the fleet itself waits a little longer, so that a
 
 
 class Around:
-    """`driver`, `runs` and `alerts` are set once, when they exist: each needs another."""
+    """`driver`, `runs`, `stacks` and `alerts` are set once, when they exist: each needs another."""
 
     driver: Driver
     runs: Runs
+    stacks: Stacks
     alerts: Alerts
 
     def __init__(self, site: Site) -> None:
@@ -70,7 +73,7 @@ class Around:
         self.code.forked(name)
         process = fork(name, start)
         self._forked_at[name] = time.monotonic()
-        site.say("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
+        site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
         return process
 
     def evict(self, name: str, member: str) -> None:
@@ -104,28 +107,34 @@ class Around:
     def changed(self, name: str, change: ev.Changed) -> None:
         child, now = self._site.fleet.children[name], time.monotonic()
         lived = now - self._forked_at[name] if change.new is State.BACKOFF and name in self._forked_at else None
+        fields = {"from_": change.old.value, "to": change.new.value, "reason": change.reason or None}
         if told := tell(change, child, now, lived):
-            fields = {"from_": change.old.value, "to": change.new.value, "reason": change.reason or None}
-            self._site.say(change.level, told.text, child=name, event=told.event, pid=child.pid, **fields)
+            self._site.happened(change.level, told.text, child=name, event=told.event, pid=child.pid, **fields)
+        else:
+            self._site.events.add(change.level, name, change.new.value, event=change.new.value, **fields)
         if change.new is State.RUNNING:
             self.runs.ready(name)
         self.alerts.changed(name, change)
 
     def said(self, name: str, level: str, code: str, text: str) -> None:
-        self._site.say(level, text, child=name, event=code or None)
+        self._site.happened(level, text, child=name, event=code or None)
         self.alerts.said(name, code, text)
 
     def noticed(self, name: str, level: str, code: str, text: str) -> None:
         """Of what is alerted the child's own log tells already, and in more words; once is enough for people."""
         if kind_of(code):
+            self._site.events.add(level, name, text, event=code)
             self.alerts.said(name, code, text)
         else:
-            self._site.say(level, text, child=name, event=code or None)
+            self._site.happened(level, text, child=name, event=code or None)
 
     def run_ended(self, name: str, run: Run) -> None:
         self.driver.known[name].facts["last_run"] = dict(run.result)
         self.runs.ended(name, run.result)
         self.alerts.run_ended(name, run.result)
+
+    def stacks_came(self, name: str, part: StacksPart) -> None:
+        self.stacks.heard(name, part)
 
     def ended(self, name: str, process: Process, known: Known) -> None:
         self.runs.process_ended(name)

@@ -26,6 +26,7 @@ from supervisor.core.wire.messages import (
     Order,
     Ready,
     Run,
+    Stacks,
     from_frame,
     order_to_frame,
 )
@@ -49,6 +50,7 @@ class Surroundings(Protocol):
     def said(self, name: str, level: str, code: str, text: str) -> None: ...
     def noticed(self, name: str, level: str, code: str, text: str) -> None: ...
     def run_ended(self, name: str, run: Run) -> None: ...
+    def stacks_came(self, name: str, part: Stacks) -> None: ...
     def ended(self, name: str, process: Process, known: Known) -> None: ...
     def escalate(self, reason: str) -> None: ...
 
@@ -185,11 +187,13 @@ class Driver:
         known = self.known[name]
         match from_frame(frame):
             case Beat() as beat:
-                known.beat, known.beat_at = beat, now
+                known.heard(beat, now)
             case Facts(facts):
                 known.learn(facts)
             case Run() as run:
                 self._around.run_ended(name, run)
+            case Stacks() as part:
+                self._around.stacks_came(name, part)
             case Notice(level, code, text):
                 self._around.noticed(name, level, code, text)
             case Hello(generation) if generation == self.fleet.children[name].generation:

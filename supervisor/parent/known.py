@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from supervisor.core.lifecycle.exits import LastExit
 from supervisor.core.wire.messages import Beat
 from supervisor.core.wire.page import Doing
 
+CURVE = 60  # heartbeats whose memory and CPU are remembered
 MAX_FACTS = 64  # keys; each value fits a frame of 4 KiB
 
 
@@ -20,6 +22,7 @@ class Known:
     facts: dict[str, Any] = field(default_factory=dict)
     beat: Beat | None = None
     beat_at: float | None = None  # monotonic, on our side
+    curve: deque[tuple[float, int, float]] = field(default_factory=lambda: deque(maxlen=CURVE))  # when, rss, cpu
     doing: Doing | None = None
     condemned_for: Doing | None = None  # what it did when the verdict came: once dumped and told to end it may move on
     bye: str = ""
@@ -33,9 +36,14 @@ class Known:
         """A new process: what it does and says is not known yet; how the last one ended stays."""
         self.beat = self.beat_at = self.doing = self.condemned_for = None
         self.bye = ""
+        self.curve.clear()
         self.starts += 1
         for key in ("waiting", "usage", "progress", "progress_text"):
             self.facts.pop(key, None)
+
+    def heard(self, beat: Beat, now: float) -> None:
+        self.beat, self.beat_at = beat, now
+        self.curve.append((now, beat.rss, beat.cpu))
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         for key, value in facts.items():

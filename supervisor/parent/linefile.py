@@ -40,9 +40,10 @@ class LineFile:
         self._torn = True
         self.size = size
         written = os.write(fd, data)
-        self.size += written
         if written < len(data):
+            os.ftruncate(fd, size)  # half a line would be taken for one, or for the beginning of the next
             return self._failed("the disk is full")
+        self.size += written
         self._torn = False
         self.lost = 0
         self.problem = None

@@ -29,6 +29,7 @@ from supervisor.parent.alerts import Alerts
 from supervisor.parent.api import Api
 from supervisor.parent.around import Around
 from supervisor.parent.driver import Driver
+from supervisor.parent.events import Events
 from supervisor.parent.guarding import Guarding
 from supervisor.parent.helpers import Helpers
 from supervisor.parent.journal import Journal
@@ -46,6 +47,7 @@ from supervisor.parent.server import Server
 from supervisor.parent.signals import Signals
 from supervisor.parent.site import Site, moment
 from supervisor.parent.snapshot import iso
+from supervisor.parent.stacks import Stacks
 from supervisor.parent.strangers import Strangers, end_all
 from supervisor.parent.supervisor import Supervisor, notes_of
 
@@ -118,9 +120,10 @@ def _build_and_run(
     strangers = Strangers(site.poller, ours, lambda pid: bears(pid, f"{RUN_ID}={run_id}".encode()))
     driver = Driver(site.fleet, site.poller, around, strangers)
     around.driver, around.runs, around.alerts = driver, Runs(site, driver), Alerts(site, driver)
+    around.stacks = Stacks(site, driver, around.runs)
     reloading, saving = Reloading(site, driver), Saving(site)
     end = _Stop()
-    api = Api(site, driver, around.runs, reloading, saving, end)
+    api = Api(site, driver, around.runs, around.stacks, reloading, saving, end)
     uids = frozenset(plan.supervisor.control_uids)
     server = Server(Listener(paths.socket), site.poller, api.answer, control_uids=uids, report=site.say)
     lock.announce(paths.socket)
@@ -136,6 +139,7 @@ def _build_and_run(
         saving=saving,
         code=around.code,
         alerts=around.alerts,
+        stacks=around.stacks,
         lock=lock,
         keepers=keepers.Keepers(paths.keepers, needed=keepers.needed(os.environ)),
     )
@@ -193,7 +197,9 @@ def _greet(site: Site) -> None:
     off = sum(not site.enabled(child) for child in children)
     file = os.path.relpath(site.plan.supervisor.config_file)
     what = f"{consumers} consumer(s), {tasks} task(s)" + (f", {off} disabled" if off else "")
-    site.say("info", f"forkwarden {__version__}, {file}: {what}; pid {os.getpid()}, socket {site.paths.socket}")
+    text = f"forkwarden {__version__}, {file}: {what}; pid {os.getpid()}, socket {site.paths.socket}"
+    site.say("info", text)
+    site.events.add("info", "supervisor", text, event="start", pid=os.getpid())
     for note in site.notes:
         site.say("warning", note)
 
@@ -202,6 +208,7 @@ def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes:
     poller, stamp = Poller(), iso(time.time()).replace(":", "")
     console = keepers.console(os.environ)
     toggles, journal = Toggles(paths.overrides, stamp=stamp), Journal(paths.journal, stamp=stamp)
+    events = Events(paths.events, stamp=stamp)
     return Site(
         plan=plan,
         paths=paths,
@@ -213,10 +220,11 @@ def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes:
         helpers=Helpers(poller),
         toggles=toggles,
         journal=journal,
+        events=events,
         notify=Notify(os.environ, pid=os.getpid()),
         fleet=Fleet(random.Random().random),
         started=moment(),
-        notes=[*notes, *toggles.notes, *journal.notes],
+        notes=[*notes, *toggles.notes, *journal.notes, *events.notes],
         loaded=time.time(),
     )
 

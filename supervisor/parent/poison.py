@@ -36,7 +36,7 @@ class Poisons:
         death = Death(last.subject, last.partition, last.offset, last.reason)
         if memory.died(death, spec.settings.batch_size if HANDLING[last.phase] else 1):
             text = f"{last.subject}[{last.partition}] at {last.offset} has killed three processes: for the dead letters"
-            self._site.say("error", text, child=name, event="poison")
+            self._site.happened("error", text, child=name, event="poison")
         self._tell_others(spec.group, memory)
 
     def _tell_others(self, group: str, memory: Poison) -> None:

@@ -95,7 +95,7 @@ class Reloading:
         site.plan, site.problems, site.loaded = plan_from_json(plan), [], time.time()
         self.settle_toggles()
         told = ", ".join(f"{change['name']} ({change['change']})" for change in changes) or "nothing changed"
-        site.say("info", f"configuration loaded: {told}", event="reloaded")
+        site.happened("info", f"configuration loaded: {told}", event="reloaded")
         for change in changes:
             if change["change"] == "supervisor":
                 site.say("warning", str(change["what"]))
@@ -105,7 +105,7 @@ class Reloading:
         """Drop overrides whose time is over, or whose very key was edited."""
         site, wall, now = self._site, time.time(), time.monotonic()
         for ended in site.toggles.settle(site.configured(), wall):
-            site.say("info", f"override ended: {ended.why}", child=ended.name, event="enabled")
+            site.happened("info", f"override ended: {ended.why}", child=ended.name, event="enabled")
             for name in site.members(ended.name):
                 up = site.enabled(site.fleet.specs[name])
                 site.journal.toggle(ended.name, enabled=up, now=wall)

@@ -59,6 +59,10 @@ class Runs:
             wanted.sent = self._driver.order(name, wanted.order)
             self._driver.listen(name, on=True)
 
+    def waits_for(self, name: str) -> bool:
+        """Whether a run that was asked for has not ended yet."""
+        return any(wanted.name == name for wanted in self._wanted.values())
+
     def ended(self, name: str, result: Mapping[str, Any]) -> None:
         run_id = result.get("id")
         wanted = self._wanted.pop(run_id, None) if isinstance(run_id, str) else None

@@ -10,6 +10,7 @@ from supervisor.core import overrides
 from supervisor.core.lifecycle.fleet import Fleet
 from supervisor.core.paths import Paths
 from supervisor.core.spec import ChildSpec, Plan
+from supervisor.parent.events import Events
 from supervisor.parent.helpers import Helpers
 from supervisor.parent.journal import Journal
 from supervisor.parent.notify import Notify
@@ -35,6 +36,7 @@ class Site:
     helpers: Helpers
     toggles: Toggles
     journal: Journal
+    events: Events
     notify: Notify
     fleet: Fleet
     started: Moment
@@ -57,6 +59,11 @@ class Site:
         """Return the children that a name means: one, or all members of a consumer."""
         specs = self.fleet.specs
         return [name] if name in specs else [each for each, spec in specs.items() if spec.group == name]
+
+    def happened(self, level: str, text: str, *, child: str = "supervisor", **fields: Any) -> None:
+        """Say it, and write it down with a number: `supervisor events`."""
+        self.say(level, text, child=child, **fields)
+        self.events.add(level, child, text, **fields)
 
     def say(self, level: str, text: str, *, child: str = "supervisor", **fields: Any) -> None:
         self.output.event(level, child, text, **fields)

@@ -31,6 +31,7 @@ from supervisor.parent.saving import Saving
 from supervisor.parent.server import Server
 from supervisor.parent.signals import ENDING, Signals
 from supervisor.parent.site import Site
+from supervisor.parent.stacks import Stacks
 from supervisor.parent.strangers import Strangers
 
 EVERY = 1.0  # seconds between looks at all children
@@ -51,6 +52,7 @@ class Supervisor:
     saving: Saving
     code: CodeWatch
     alerts: Alerts
+    stacks: Stacks
     lock: Lock
     keepers: Keepers
     _next_look: float = 0.0
@@ -91,6 +93,7 @@ class Supervisor:
             self._look(now)
         self.site.helpers.expire(now)
         self.server.expire(now)
+        self.stacks.expire(now)
         self.driver.tick(now)
         self.driver.fork_pending(now)
         self.site.notify.tick(now, up=not self.driver.forks_pending)
@@ -100,7 +103,7 @@ class Supervisor:
     def _timeout(self, now: float) -> float:
         if self.driver.forks_pending:
             return 0.0
-        parts = (self.site.helpers, self.server, self.alerts, self.site.notify)
+        parts = (self.site.helpers, self.server, self.alerts, self.stacks, self.site.notify)
         deadlines = (self.fleet.wakes_at(), self._next_look, *(part.deadline() for part in parts))
         return max(0.0, min(at for at in deadlines if at is not None) - now)
 
@@ -112,6 +115,7 @@ class Supervisor:
         self.fleet.shift(late, now)
         self.site.helpers.shift(late)
         self.alerts.shift(late)
+        self.stacks.shift(late)
         self.site.say("warning", f"the supervisor itself was frozen for {late:.1f} s; all deadlines move by that")
 
     def _look(self, now: float) -> None:
@@ -173,7 +177,7 @@ class Supervisor:
         now, grace = time.monotonic(), 0.0 if kill else self.site.plan.supervisor.grace_period
         alive = ", ".join(child.name for child in self.fleet.living()) or "nothing runs"
         if self.fleet.shutdown is None:
-            self.site.say("info", f"stopping: {why}, up to {grace:g} s ({alive})", event="stopping")
+            self.site.happened("info", f"stopping: {why}, up to {grace:g} s ({alive})", event="stopping")
             self.site.notify.stopping(why)
         else:
             how = "killing" if self.fleet.shutdown.rank > 1 else "two seconds are left"
@@ -203,7 +207,7 @@ class Supervisor:
         if unkillable:
             self.site.say("error", f"left behind, cannot be killed: {', '.join(unkillable)}")
         took = time.monotonic() - (self.fleet.shutdown.began if self.fleet.shutdown else time.monotonic())
-        self.site.say("info", f"stopped in {took:.2f}s", event="stopped")
+        self.site.happened("info", f"stopped in {took:.2f}s", event="stopped")
         clean = not (unkillable or self.fleet.had_to_kill or self.site.escalation)
         return Exit.OK if clean else Exit.FAILED
 
@@ -225,6 +229,7 @@ def notes_of(site: Site, server: Server, lock: Lock) -> list[Callable[[], str | 
     return [
         lambda: site.toggles.note,
         lambda: site.journal.problem,
+        lambda: site.events.problem,
         lambda: site.output.problem,
         lambda: server.problem,
         lambda: lock.problem,

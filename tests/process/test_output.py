@@ -257,7 +257,7 @@ def test_a_full_disk_is_told_once_it_has_room_again_and_makes_no_noise(tmp_path:
             assert output.problem == f"{path}: cannot be written: the disk is full"
             _read(read)
             for number in range(20):
-                output.event("info", "a", f"lost {number}")
+                output.event("info", "a", f"lost {number} " + "x" * 500)
             assert _read(read).count("\n") == 20  # the events themselves, and not a word more
             os.truncate(path, 0)
             output.event("info", "a", "again")

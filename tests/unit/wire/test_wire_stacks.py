@@ -32,7 +32,7 @@ def test_the_parts_in_any_order_make_the_text_again(text: str, shuffled: random.
     assert _through(parts) == text
 
 
-@pytest.mark.parametrize("text", ["", "x", "\x00" * 10_000, "\U0001f600" * 5000], ids=["none", "one", "C0", "wide"])
+@pytest.mark.parametrize("text", ["", "x", "\x00" * 9000, "\U0001f600" * 5000], ids=["none", "one", "C0", "wide"])
 def test_the_worst_characters_fit(text: str) -> None:
     assert _through(split("1", text)) == text
 
