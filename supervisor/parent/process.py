@@ -46,6 +46,7 @@ class Process:
     decoder: Decoder = field(default_factory=Decoder)
     signalled: set[int] = field(default_factory=set)  # what we sent it
     silent: bool = False  # its end of the message pipe is closed
+    read_last: box.Doing | None = None  # from its page, which changes rarely and is looked at every second
 
     def send(self, number: int) -> None:
         """Signal the process; none to one that is already dead, or that is another user's by now."""
@@ -81,7 +82,10 @@ class Process:
         return True
 
     def doing(self) -> box.Doing | None:
-        return box.read(memoryview(self.page)) if self.page else None
+        """Return what its page says; of a write that is half done, what it said before."""
+        if self.page and (self.read_last is None or box.count(memoryview(self.page)) != self.read_last.count):
+            self.read_last = box.read(memoryview(self.page)) or self.read_last
+        return self.read_last
 
     def stacks(self) -> str:
         """Return what faulthandler wrote: Python stacks, also after SIGSEGV."""

@@ -37,6 +37,8 @@ class Liveness:
 
     def frozen_since(self, moment: float) -> float:
         """Return the seconds after `moment` for which nobody can be judged."""
+        if not self.gaps:  # nearly always, and asked several times a second of every child
+            return 0.0
         return sum(end - max(start, moment) for start, end in self.gaps if end > moment)
 
     def exceeds(self, limit: int | None) -> bool:

@@ -16,6 +16,7 @@ PHASE_BYTES = 16
 SUBJECT_BYTES = 160
 MEMBER_BYTES = 254
 _HEAD = struct.Struct(f"<Qdd{PHASE_BYTES}siq{SUBJECT_BYTES}sQ")
+_COUNT = struct.Struct("<Q")
 _MEMBER_AT = 1024
 _MEMBER = struct.Struct(f"<H{MEMBER_BYTES}s")
 
@@ -66,6 +67,11 @@ def read(page: memoryview | bytes) -> Doing | None:
         partition,
         offset,
     )
+
+
+def count(page: memoryview | bytes) -> int:
+    """Return how often it was written: a cheap way to see that there is nothing new."""
+    return int(_COUNT.unpack_from(page, 0)[0])
 
 
 def read_member(page: memoryview | bytes) -> str:
