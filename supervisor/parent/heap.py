@@ -16,7 +16,7 @@ SIZES = (*(64 * 1024 >> shift for shift in range(6)), *range(1032, 16, -16))
 class _Info(ctypes.Structure):
     """struct mallinfo2, mallinfo(3)."""
 
-    _fields_ = tuple((f"field{number}", ctypes.c_size_t) for number in range(9)) + (("keepcost", ctypes.c_size_t),)
+    _fields_ = (("others", ctypes.c_size_t * 9), ("keepcost", ctypes.c_size_t))
 
 
 def fill_holes() -> None:
