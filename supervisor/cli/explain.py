@@ -43,6 +43,7 @@ def explained(child: Facts, lines: Sequence[str], now: float) -> list[str]:
         ("failures", _failures(failures, now) if isinstance(failures, Mapping) else []),
         ("last run", _last_run(child.get("last_run"), now)),
         ("error", _one(child.get("last_error"))),
+        ("note", _one(child.get("note"))),
         ("doing", _doing(child)),
         ("reads", _reads(child)),
         ("stacks", str(child.get("stacks") or "").splitlines()[-STACK_LINES:]),

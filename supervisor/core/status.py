@@ -165,7 +165,8 @@ def note(child: Facts, now: float) -> str:
         return str(child.get("where") or "")
     if healthy(child):
         last = child.get("last_run")
-        return str(last.get("error") or "") if isinstance(last, Mapping) and last.get("state") != "ok" else ""
+        error = last.get("error") if isinstance(last, Mapping) and last.get("state") != "ok" else None
+        return str(child.get("note") or error or "")
     return str(_why(child) or "")
 
 

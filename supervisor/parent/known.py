@@ -38,7 +38,7 @@ class Known:
         self.bye = ""
         self.curve.clear()
         self.starts += 1
-        for key in ("waiting", "usage", "progress", "progress_text"):
+        for key in ("waiting", "note", "usage", "progress", "progress_text"):
             self.facts.pop(key, None)
 
     def heard(self, beat: Beat, now: float) -> None:

@@ -13,7 +13,7 @@ from supervisor.core.overrides import Override, public
 from supervisor.core.spec import ChildSpec, ConsumerSettings
 from supervisor.parent.known import Known
 
-_OWN = ("next_slot", "last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "demo")
+_OWN = ("next_slot", "last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "note", "demo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ def test_a_run_that_goes_on_is_shown_as_next() -> None:
     assert made.rows[0][made.header.index("NEXT")].text == "now, 6m"
 
 
+def test_what_a_child_says_of_itself_is_its_note() -> None:
+    reader = child("a", kind="consumer", last_run=None, note="t:0:5: the partition is paused")
+    assert note(reader, NOW) == "t:0:5: the partition is paused"
+
+
 def test_without_a_note_there_is_no_column_for_it() -> None:
     assert "NOTE" not in table({"children": [child("a")]}, None, NOW).header
 

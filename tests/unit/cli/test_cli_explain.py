@@ -44,6 +44,13 @@ def test_a_consumer_says_where_it_reads() -> None:
     assert "  reads       orders[2] at 114, lag 3, paused" in told
 
 
+def test_what_a_child_says_of_itself_and_a_dead_member_that_stays_are_told() -> None:
+    last = {"cause": "crash", "reason": "SIGSEGV", "signal": 11, "not_evicted": "its dead member is still in group"}
+    told = explained({**ORDERS, "note": "the partition is paused", "last_exit": last}, [], NOW)
+    assert "  note        the partition is paused" in told
+    assert "              its dead member is still in group" in told
+
+
 def test_a_crash_while_handling_names_the_record() -> None:
     last = {"cause": "crash", "reason": "SIGSEGV", "signal": 11, "phase": "handling", "subject": "orders"}
     told = explained({**ORDERS, "last_exit": {**last, "partition": 1, "offset": 7}}, [], NOW)
