@@ -25,12 +25,16 @@ GROUPS = {
         "status": ("status", "Show what runs, what ran and what is wrong."),
         "logs": ("logs", "Show log lines of children; -f follows."),
         "explain": ("explain", "Say why a child is in its state, and what to do."),
+        "report": ("crash_report", "Show what is known of a child's last unasked death."),
+        "events": ("events", "Show what happened, numbered; -f follows."),
+        "stack": ("stack", "Show the Python stacks of a living child."),
         "history": ("history", "List the runs of a task."),
     },
     "Control": {
         "enable": ("control", "Switch children on."),
         "disable": ("control", "Switch children off; they stay off until enabled."),
         "run": ("run", "Run a task now."),
+        "chaos": ("chaos", "Harm a child on purpose, to see it heal."),
     },
     "Setup": {
         "init": ("init", "Create a project: config, a task, a consumer, a test."),

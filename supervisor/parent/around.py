@@ -11,7 +11,6 @@ from supervisor.child.main import main as child_main
 from supervisor.core.alerts import kind_of
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
-from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.spec import ConsumerSettings
 from supervisor.core.wire.messages import Run
 from supervisor.core.wire.messages import Stacks as StacksPart
@@ -25,7 +24,7 @@ from supervisor.parent.known import Known
 from supervisor.parent.poison import Poisons
 from supervisor.parent.process import Ends, Process, fork
 from supervisor.parent.runs import Runs
-from supervisor.parent.site import Site
+from supervisor.parent.site import Site, moment
 from supervisor.parent.stacks import Stacks
 from supervisor.parent.telling import tell
 
@@ -138,11 +137,15 @@ class Around:
 
     def ended(self, name: str, process: Process, known: Known) -> None:
         self.runs.process_ended(name)
-        last = known.last_exit
-        if last:
-            self.poisons.died(name, last)
-        if last and (Cause(last.cause).counted or last.cause == Cause.CONFIG):
-            crashes.keep(self._site.paths.crashes, name, process.pid, last, known.stacks)
+        last, child = known.last_exit, self._site.fleet.children.get(name)
+        known.lived = time.monotonic() - self._forked_at.pop(name, time.monotonic())
+        if last is None or child is None:
+            return
+        self.poisons.died(name, last)
+        if crashes.worth(last):
+            spec, log = self._site.fleet.specs[name], self._site.paths.log(name)
+            kept = crashes.report(child, spec, known, last, pid=process.pid, log=log, env=os.environ, at=moment())
+            crashes.keep(self._site.paths.crashes, kept)
 
     def escalate(self, reason: str) -> None:
         self._site.escalation = self._site.escalation or reason

@@ -30,6 +30,7 @@ class Known:
     bad_frames: int = 0
     last_exit: LastExit | None = None
     not_evicted: str = ""  # why the member of that process could not be put out of its Kafka group
+    lived: float | None = None  # seconds, of the last process
     stacks: str = ""  # of the last process that was ended for a fault, or that crashed in C
 
     def born(self) -> None:

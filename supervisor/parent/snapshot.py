@@ -108,6 +108,7 @@ def detail(child: Child, known: Known, at: Moment) -> dict[str, Any]:
             "on_crash_loop": policy.on_crash_loop,
         },
         "stacks": known.stacks[-16384:] or None,
+        "lived": known.lived,
         "facts": dict(known.facts),
         "heartbeat_timeout": policy.heartbeat_timeout,
         "grace_period": policy.grace_period,

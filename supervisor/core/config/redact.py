@@ -19,8 +19,14 @@ _WORDS = (
 )
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
 _PLAIN = frozenset({"sasl.mechanism", "sasl.mechanisms", "preload"})  # which method is used is no secret, and helps
+# In an environment names are short, and a secret too many is better than one too few.
+_SECRET_VARIABLE = re.compile(rf"{_WORDS}|key|auth|dsn|cookie|hook|salt|sign|private", re.IGNORECASE)
+_SHOWN = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
+VARIABLES, VARIABLE = 200, 300  # most variables, most characters of one
 _USERINFO = re.compile(r"(?<=//)[^/\s\"'@]{1,1000}@")
 _ASSIGNED = re.compile(rf"((?:{_WORDS})[\w.-]{{0,40}}\s{{0,3}}[=:]\s{{0,3}})[^\s&;\"',]{{1,10000}}", re.IGNORECASE)
+
+_QUOTED = re.compile(rf"(?:{_WORDS})[\w.-]{{0,40}}[\"']", re.IGNORECASE)  # JSON within a value: a key that names one
 
 
 def is_secret(path: Sequence[object]) -> bool:
@@ -60,6 +66,17 @@ def url(address: str) -> str:
     scheme, _, rest = text(address).partition("://")
     host, slash, _ = rest.rpartition("@")[2].partition("/")
     return f"{scheme}://{host}/{HIDDEN}" if slash else f"{scheme}://{host}"
+
+
+def environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment as it may be kept: what could be a secret hidden, long values cut."""
+    return {name[:VARIABLE]: _variable(name, env[name]) for name in sorted(env)[:VARIABLES]}
+
+
+def _variable(name: str, found: str) -> str:
+    if name not in _SHOWN and (_SECRET_VARIABLE.search(name) or _QUOTED.search(found)):
+        return HIDDEN
+    return text(found)[:VARIABLE]
 
 
 def command(words: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,43 @@
+"""Which line of the user's own code a traceback or a dump of stacks points at. Texts in, a text out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_FRAME = re.compile(r'File "([^"\n]{1,4096})", line (\d{1,9}),? in ([^\n]{1,500})')
+_FOREIGN = ("/site-packages/", "/dist-packages/", "/supervisor/child/", "/supervisor/parent/")
+
+
+def guilty(text: str, project: str) -> str | None:
+    """Return tasks/task1.py:18 in run: the innermost frame in the folder `project`, or None.
+
+    A traceback has its innermost frame last, faulthandler's dump first.
+    """
+    found = [frame for frame in _FRAME.findall(text) if _own(frame[0], project)]
+    if not found:
+        return None
+    file, number, function = found[0] if "(most recent call first)" in text else found[-1]
+    return f"{file[len(project) :].lstrip('/')}:{number} in {function.strip()}"
+
+
+def last_line(traceback: str) -> str:
+    """Return the error itself: ConnectionError: [Errno 111] db:5432 refused."""
+    lines = [line for line in traceback.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def latest(tracebacks: Iterable[object], project: str) -> tuple[str, str | None] | None:
+    """Return the error and its place of the last one of these that is a traceback."""
+    texts = [text for text in tracebacks if isinstance(text, str) and _FRAME.search(text)]
+    return (last_line(texts[-1]), guilty(texts[-1], project)) if texts else None
+
+
+def module_file(target: str) -> tuple[str, str]:
+    """Return where the module of module:function may lie, below the project's folder."""
+    path = target.partition(":")[0].replace(".", "/")
+    return f"{path}.py", f"{path}/__init__.py"
+
+
+def _own(file: str, project: str) -> bool:
+    return file.startswith(f"{project.rstrip('/')}/") and not any(part in file for part in _FOREIGN)
