@@ -49,8 +49,8 @@ class Journal:
             self._toggles[name] = enabled
 
     def _add(self, event: Event) -> bool:
-        self._alive_at = event.time
         done = self._file.append(core.to_line(event))
+        self._alive_at = event.time if done else 0.0  # what was not written is tried again at the next look
         if self._file.size > core.MAX_BYTES:
             self._compact()
         return done

@@ -43,6 +43,8 @@ class Lock:
     def check(self) -> Literal["held", "renewed", "lost"]:
         """Once a second, one stat. When the file was removed, lock a new one; "lost": another supervisor was faster."""
         if _is_at(self.fd, self.path):
+            if self.problem:
+                self._write()  # without our run-id in it the next start cannot sweep what we leave behind
             return "held"
         try:
             fresh = _open_and_lock(self.path)
