@@ -38,6 +38,9 @@ DOORS = {
     "supervisor/cli/local.py: child": "a run without a supervisor takes place in the command's own process",
     "supervisor/core/config/reference.py: sys": "run as a program, it prints the README's table",
     "supervisor/cli/history.py: child": "history reads the ledger's file by itself",
+    "supervisor/cli/checks/apart.py: forked": "a check runs in a process of its own, as a helper does",
+    "supervisor/cli/checks/project.py: child": "whether a resource opens is tried by the child's own code",
+    "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",
 }
 # One owner per library. A library that is not here has no owner, and no place in the house.
 OWNERS = {
@@ -46,7 +49,7 @@ OWNERS = {
     "setproctitle": ["supervisor/parent/*", "supervisor/child/*", "supervisor/helper/*"],
     "psutil": ["supervisor/child/usage.py", "supervisor/cli/*"],
     "schedule": ["supervisor/child/schedule/*"],
-    "confluent_kafka": ["supervisor/child/kafka/*", "supervisor/child/broker/*"],
+    "confluent_kafka": ["supervisor/child/kafka/*", "supervisor/child/broker/*", "supervisor/helper/topics.py"],
     "kafka": ["supervisor/helper/*"],
     "pydantic": ["supervisor/core/config/*"],
     "pydantic_core": ["supervisor/core/config/*"],

@@ -41,6 +41,7 @@ GROUPS = {
         "add": ("init", "Add a task or a consumer to the project."),
         "check": ("config", "Check config.toml without starting anything."),
         "config": ("config", "Show the configuration with every default, or its schema."),
+        "doctor": ("doctor", "Check machine, project, broker and database; say what to do."),
         "completion": ("completion", "Print the completion script for your shell."),
     },
 }
