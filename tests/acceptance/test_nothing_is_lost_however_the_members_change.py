@@ -146,14 +146,16 @@ def test_a_member_over_its_memory_limit_is_replaced_after_what_it_has_in_hand(
         assert "over its limit" in supervisor.stderr
 
 
-CRASHES = (
-    SLOWLY
-    + """
+# commits go out every second: one that covered the record in hand would lose it
+CRASHES = SLOWLY.replace(
+    "def store(record):\n",
+    """def store(record):
     mark = os.path.join(HERE, "crashed")
     if record.partition == 0 and not os.path.exists(mark):
+        time.sleep(2.5)
         open(mark, "w").close()
         os._exit(3)
-"""
+""",
 )
 
 
