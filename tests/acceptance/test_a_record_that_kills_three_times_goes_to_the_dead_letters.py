@@ -35,7 +35,7 @@ def handle(value):
 """
 )
 SINGLE = DEADLY + "\ndef store(record):\n    handle(record.value)\n"
-BATCH = DEADLY + "\ndef store(records):\n    note('calls', len(records))\n    [handle(each.value) for each in records]\n"
+BATCH = DEADLY + "\ndef store(records):\n    note('calls', len(records))\n    [handle(one.value) for one in records]\n"
 
 
 def broker_of(supervisor: Supervisor) -> Kafka:
@@ -46,7 +46,8 @@ def broker_of(supervisor: Supervisor) -> Kafka:
 
 def dead_letters(broker: Kafka) -> list[dict[str, str]]:
     message = broker.read("records.dlq", 1)[0]
-    return [{key: value.decode(errors="replace") for key, value in message.headers()} | {"value": message.value().decode()}]
+    headers = {key: value.decode(errors="replace") for key, value in message.headers()}
+    return [headers | {"value": message.value().decode()}]
 
 
 @pytest.mark.parametrize("code", [SINGLE, BATCH], ids=["record by record", "in batches"])
