@@ -24,7 +24,6 @@ from supervisor.core.words import epoch, short, size, width
 MOST = 4 * 1024 * 1024  # bytes of a file that is read
 _BARS = "▁▂▃▄▅▆▇█"
 _KEYS = ("child", "pid", "cause", "reason")
-_OURS = ("/supervisor/parent/", "/supervisor/child/main.py", "/multiprocess/", "<frozen runpy>")  # below every stack
 Found = Mapping[str, Any]
 
 
@@ -62,7 +61,7 @@ def lines(found: Found, project: str) -> list[str]:
         ("memory", [_curve(found, "rss")]),
         ("cpu", [_curve(found, "cpu")]),
         ("config", [_config(found.get("config"))]),
-        ("stacks", _stacks(found.get("stacks"))),
+        ("stacks", culprit.readable(str(found.get("stacks") or ""))),
         ("last lines", [text for record in log for text in _logged(record)]),
         ("environment", _environment(found.get("environment"))),
         ("versions", _environment(found.get("versions"))),
@@ -142,11 +141,6 @@ def _doing(found: Found) -> list[str]:
     what += f"[{found.get('partition')}]@{offset}" if isinstance(offset, int) and offset >= 0 else ""
     what += f" for {short(since)}" if isinstance(since, (int, float)) else ""
     return [what + (f", {short(budget)} allowed" if isinstance(budget, (int, float)) else "")]
-
-
-def _stacks(found: object) -> list[str]:
-    """Without what leads to every child's code; --json has all of it."""
-    return [text for text in str(found or "").splitlines() if not any(part in text for part in _OURS)]
 
 
 def _guilty(found: Found, log: Sequence[Found], project: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from supervisor import logs as form
@@ -11,14 +13,21 @@ from supervisor.cli import ask, options, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.logs import Reader
 from supervisor.cli.place import Place
+from supervisor.core import advice, culprit
 from supervisor.core.errors import Exit
 from supervisor.core.escape import escape, line
 from supervisor.core.status import healthy, sentence, state
 from supervisor.core.words import ago, coarse, epoch, short
 
 LAST_LINES = 5
+RECORDS = 200  # log lines in which a traceback is looked for
 STACK_LINES = 12
 Facts = Mapping[str, Any]
+_AFTER = {
+    "hold": "it goes on at the longest wait (on_crash_loop = hold)",
+    "fatal": "it is given up (on_crash_loop = fatal)",
+    "exit": "the supervisor ends (on_crash_loop = exit)",
+}
 
 
 @verb(example="supervisor explain task1")
@@ -27,29 +36,42 @@ def explain(place: Place, name: str) -> int:
     """Say why a child is in its state, what it did last, and what to do."""
     now = time.time()
     for child in _members(ask.child(place, name)):
-        lines = [
-            _line(found) for found in Reader(place, [str(child.get("name"))], _all).last(LAST_LINES, None, whole=True)
-        ]
-        terminal.say_all(explained(child, lines, now))
+        records = Reader(place, [str(child.get("name"))], _all).last(RECORDS, None, whole=True)
+        lines = [_line(found) for found in records[-LAST_LINES:]]
+        terminal.say_all(explained(child, lines, now, _found(place, child, records)))
     return Exit.OK
 
 
-def explained(child: Facts, lines: Sequence[str], now: float) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What this side finds out by itself: in the child's log and in the project's folder."""
+
+    error: str = ""  # of the last traceback
+    at: str = ""  # tasks/task1.py:18 in run
+    code: str = ""  # the file of the child's function
+    changed: float | None = None  # when that was saved last, epoch seconds
+
+
+def explained(child: Facts, lines: Sequence[str], now: float, found: Found = Found()) -> list[str]:
     """Return the headline and below it what is known, each with a word in front. `now` is epoch seconds."""
+    troubled = not healthy(child) or bool(child.get("restarts"))
+    stacks = culprit.readable(str(child.get("stacks") or "")) if troubled else []
     made = [". ".join(_headline(child, now)) + "."]
     failures = child.get("failures")
     for title, texts in (
-        ("last exit", _last_exit(child.get("last_exit"), now)),
+        ("means", advice.means(child)),
+        ("last exit", _last_exit(child, now)),
         ("failures", _failures(failures, now) if isinstance(failures, Mapping) else []),
         ("last run", _last_run(child.get("last_run"), now)),
-        ("error", _one(child.get("last_error"))),
+        ("error", _error(child, found) if troubled or child.get("last_error") else []),
         ("note", _one(child.get("note"))),
         ("doing", _doing(child)),
         ("reads", _reads(child)),
-        ("stacks", str(child.get("stacks") or "").splitlines()[-STACK_LINES:]),
+        ("stacks", stacks[:STACK_LINES]),
         ("last lines", lines),
         ("config", _config(child)),
-        ("try", _next(child)),
+        ("code", _code(child, found, now)),
+        ("try", advice.next_steps(child)),
     ):
         for at, text in enumerate(texts):
             made.append(f"  {title if not at else '':<10}  {escape(text)}")
@@ -73,12 +95,14 @@ def _headline(child: Facts, now: float) -> Iterator[str]:
         yield f"{what.capitalize()} at run time by {line(str(override.get('who')))}{end}{note}"
 
 
-def _last_exit(last: object, now: float) -> list[str]:
+def _last_exit(child: Facts, now: float) -> list[str]:
+    last, lived = child.get("last_exit"), child.get("lived")
     if not isinstance(last, Mapping):
         return []
     how = f"signal {last['signal']}" if last.get("signal") else f"code {last.get('code')}"
     at = epoch(last.get("time"))
-    said = [f"{last.get('cause')} ({how})" + (f" {ago(now - at)}" if at else "")]
+    said = [f"{last.get('cause')} ({how})" + (f" at {_clock(at)}, {ago(now - at)}" if at else "")]
+    said[0] += f", {short(lived)} after its start" if isinstance(lived, (int, float)) else ""
     if last.get("reason"):
         said.append(line(str(last["reason"])))
     if last.get("phase"):
@@ -93,11 +117,15 @@ def _failures(failures: Facts, now: float) -> list[str]:
         return []
     said = f"{failures['in_row']} in a row, {failures.get('total')} in all"
     first = epoch(failures.get("first"))
-    said += f", the first {ago(now - first)}" if first else ""
+    said += f", the first at {_clock(first)}, {ago(now - first)}" if first else ""
     same = failures.get("same_error") or 0
     said += f", the same error {same} times" if same > 1 else ""
-    loop = f"crash loop: {failures.get('limit')} within {short(failures.get('window') or 0.0)}"
-    return [said, *([f"{loop}; on_crash_loop = {failures.get('on_crash_loop')}"] if failures.get("crash_loop") else [])]
+    limit = f"{failures.get('limit')} within {short(failures.get('window') or 0.0)}"
+    after = _AFTER.get(str(failures.get("on_crash_loop")), "")
+    if failures.get("crash_loop"):
+        return [said, f"crash loop: {limit}; {after}"]
+    recent = failures.get("recent")
+    return [said, f"{recent} of {limit} that are a crash loop; then {after}"] if recent else [said]
 
 
 def _last_run(run: object, now: float) -> list[str]:
@@ -127,27 +155,21 @@ def _reads(child: Facts) -> list[str]:
     ]
 
 
+def _error(child: Facts, found: Found) -> list[str]:
+    said = _one(found.error or child.get("last_error"))
+    return ["   ".join([*said, *_one(found.at)])] if said or found.at else []
+
+
 def _config(child: Facts) -> list[str]:
-    return [f"{child.get('where') or 'config.toml'}  {child.get('schedule') or ''}".rstrip()]
+    parts = (child.get("where") or "config.toml", child.get("section"), child.get("schedule"))
+    return ["  ".join(str(part) for part in parts if part)]
 
 
-def _next(child: Facts) -> list[str]:
-    name, word = child.get("name"), state(child)
-    group = child.get("group") or name
-    if word == "disabled":
-        return [f"supervisor enable {group}"]
-    if word in ("backoff", "fatal"):
-        alone = [f"supervisor run {group} --local   (in this terminal, breakpoint() works)"]
-        return [
-            f"supervisor logs {name}",
-            *(alone if child.get("kind") == "task" else []),
-            f"supervisor restart {name}   (now, the count begins again)",
-            f"supervisor disable {group}",
-        ]
-    if not healthy(child):
-        return [f"supervisor logs -f {name}"]
-    more = f"supervisor history {group}" if child.get("kind") == "task" else f"supervisor status {group} --json"
-    return [f"supervisor logs -f {name}", more]
+def _code(child: Facts, found: Found, now: float) -> list[str]:
+    if not found.code:
+        return _one(child.get("target"))
+    changed = f" (changed {ago(now - found.changed)})" if found.changed is not None else ""
+    return [f"{found.code}{changed}, {child.get('target')}"]
 
 
 def _position(last: Facts) -> str:
@@ -173,3 +195,20 @@ def _line(record: Facts) -> str:
 
 def _all(record: Facts) -> bool:
     return True
+
+
+def _clock(at: float) -> str:
+    return form.local(form.stamp(at)).partition(".")[0]
+
+
+def _found(place: Place, child: Facts, records: Sequence[Facts]) -> Found:
+    project = os.path.dirname(place.config)
+    last = culprit.latest([record.get("traceback") for record in records], project)
+    stacks = culprit.guilty(str(child.get("stacks") or ""), project)
+    error, at = (str(child.get("last_error") or ""), stacks) if stacks else last or ("", None)
+    for file in culprit.module_file(str(child.get("target") or "")):
+        try:
+            return Found(error, at or "", file, os.stat(os.path.join(project, file)).st_mtime)
+        except (OSError, ValueError):
+            continue  # a package, or installed elsewhere
+    return Found(error, at or "")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 _FRAME = re.compile(r'File "([^"\n]{1,4096})", line (\d{1,9}),? in ([^\n]{1,500})')
+_BELOW = ("/supervisor/parent/", "/supervisor/child/main.py", "/multiprocess/", "<frozen runpy>")  # every stack
 _FOREIGN = ("/site-packages/", "/dist-packages/", "/supervisor/child/", "/supervisor/parent/")
 
 
@@ -19,6 +20,11 @@ def guilty(text: str, project: str) -> str | None:
         return None
     file, number, function = found[0] if "(most recent call first)" in text else found[-1]
     return f"{file[len(project) :].lstrip('/')}:{number} in {function.strip()}"
+
+
+def readable(stacks: str) -> list[str]:
+    """Return the lines of a dump without what leads to every child's code."""
+    return [text for text in stacks.splitlines() if text.strip() and not any(part in text for part in _BELOW)]
 
 
 def last_line(traceback: str) -> str:

@@ -13,7 +13,7 @@ from supervisor.core.lifecycle.events import How
 from supervisor.core.overrides import Override
 from supervisor.core.wire import control
 from supervisor.core.wire.control import Command, Refusal, no_such_child
-from supervisor.parent import chaos
+from supervisor.parent import chaos, crashes
 from supervisor.parent.clients import Peer
 from supervisor.parent.driver import Driver
 from supervisor.parent.known import Known
@@ -119,7 +119,9 @@ class Api:
         members = []
         for member in self._site.members(name):
             child, known = self._site.fleet.children[member], self._driver.known.get(member) or Known()
-            members.append(self._child(member) | detail(child, known, moment()))
+            spec = self._site.fleet.specs[member]
+            more = {"section": crashes.section(spec), "target": crashes.target(spec)}
+            members.append(self._child(member) | detail(child, known, moment()) | more)
         return members[0] if len(members) == 1 else {"name": name, "members": members}
 
     def _restart(self, name: str, peer: Peer, *, now: bool) -> None:

@@ -102,6 +102,7 @@ def detail(child: Child, known: Known, at: Moment) -> dict[str, Any]:
             "total": failures.total,
             "same_error": failures.same,
             "first": at.instant(failures.first_at) if failures.in_row else None,
+            "recent": len(failures.recent),
             "crash_loop": failures.looping,
             "window": policy.crash_loop_window,
             "limit": policy.crash_loop_count,

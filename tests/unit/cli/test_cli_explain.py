@@ -2,33 +2,173 @@
 
 from __future__ import annotations
 
-from supervisor.cli.explain import explained
-from support.statuses import NOW, ORDERS, TASK1, TASK2, child, stamp
+import pytest
+
+from supervisor.cli.explain import Found, explained
+from supervisor.cli.group import GROUPS
+from supervisor.logs import local
+from support.statuses import NOW, ORDERS, TASK1, TASK2, child, down, stamp
 
 
 def test_a_child_in_backoff_says_all_that_is_known() -> None:
     detail = {
         **TASK1,
         "last_exit": {"cause": "crash", "reason": "exit code 1", "code": 1, "time": stamp(NOW - 4), "phase": "running"},
-        "failures": {"in_row": 3, "total": 5, "same_error": 3, "first": stamp(NOW - 330), "crash_loop": False},
+        "lived": 0.03,
+        "failures": {
+            "in_row": 3,
+            "total": 5,
+            "same_error": 3,
+            "first": stamp(NOW - 330),
+            "crash_loop": False,
+            "recent": 3,
+            "limit": 5,
+            "window": 600.0,
+            "on_crash_loop": "fatal",
+        },
+        "section": "[tasks.task1]",
+        "target": "tasks.task1:run",
     }
-    assert explained(detail, ["14:07:14.00 fetching invoices", "14:07:14.02 ERROR could not connect"], NOW) == [
+    found = Found("ConnectionError: [Errno 111] refused", "tasks/task1.py:18 in run", "tasks/task1.py", NOW - 540)
+    assert explained(detail, ["14:07:14.00 fetching invoices", "14:07:14.02 ERROR could not connect"], NOW, found) == [
         "task1 is in backoff: ConnectionError: db:5432 refused. 3 failures in a row. Next try in 8s.",
-        "  last exit   crash (code 1) 4s ago",
+        "  means       it ended by itself, or by a signal that was not the supervisor's",
+        f"  last exit   crash (code 1) at {_clock(NOW - 4)}, 4s ago, 0.03s after its start",
         "              exit code 1",
         "              while running",
-        "  failures    3 in a row, 5 in all, the first 5m ago, the same error 3 times",
+        f"  failures    3 in a row, 5 in all, the first at {_clock(NOW - 330)}, 5m ago, the same error 3 times",
+        "              3 of 5 within 10m that are a crash loop; then it is given up (on_crash_loop = fatal)",
         "  last run    failed 4s ago, took 0.03s",
         "              ConnectionError",
-        "  error       ConnectionError: db:5432 refused",
+        "  error       ConnectionError: [Errno 111] refused   tasks/task1.py:18 in run",
         "  last lines  14:07:14.00 fetching invoices",
         "              14:07:14.02 ERROR could not connect",
-        "  config      config.toml:47  every 5m",
-        "  try         supervisor logs task1",
+        "  config      config.toml:47  [tasks.task1]  every 5m",
+        "  code        tasks/task1.py (changed 9m ago), tasks.task1:run",
+        "  try         supervisor report task1",
+        "              supervisor logs task1",
         "              supervisor run task1 --local   (in this terminal, breakpoint() works)",
         "              supervisor restart task1   (now, the count begins again)",
         "              supervisor disable task1",
     ]
+
+
+def _clock(at: float) -> str:
+    return local(stamp(at)).partition(".")[0]
+
+
+def _ended(cause: str, reason: str, **fields: object) -> dict[str, object]:
+    return {"cause": cause, "reason": reason, "code": None, "signal": 9, "time": stamp(NOW - 4), **fields}
+
+
+BACKOFF = {"state": "backoff", "next_try": stamp(NOW + 8), "restarts": 2}
+PARTITION = {"topic": "orders", "partition": 2, "position": 114, "lag": 3, "paused": True}
+# A child as its detail says it; what its headline, its meaning and the first thing to try must contain.
+TROUBLES = {
+    "crash": (
+        down("a", **BACKOFF, last_exit=_ended("crash", "killed by SIGSEGV", signal=11)),
+        ("is in backoff: killed by SIGSEGV", "ended by itself, or by a signal", "supervisor report a"),
+    ),
+    "out of memory": (
+        down("a", **BACKOFF, last_exit=_ended("oom", "killed by the kernel: out of memory")),
+        ("out of memory", "memory ran out", "supervisor report a   (its memory)"),
+    ),
+    "hung": (
+        down("a", **BACKOFF, last_exit=_ended("hung", "no heartbeat for 20 s")),
+        ("no heartbeat for 20 s", "it was stopped, or C code", "supervisor report a   (its stacks)"),
+    ),
+    "stuck": (
+        down("a", **BACKOFF, last_exit=_ended("stuck", "no progress: running x for 5 s, 5 s allowed")),
+        ("no progress: running", "its main thread stayed in one step", "supervisor report a   (its stacks)"),
+    ),
+    "start timeout": (
+        down("a", **BACKOFF, last_exit=_ended("start_timeout", "did not become ready within 60 s")),
+        ("did not become ready", "done at import takes long", "supervisor report a   (its stacks)"),
+    ),
+    "still starting": (
+        child("a", state="starting", ready=False, phase="loading"),
+        ("a is starting", "loading", "supervisor stack a"),
+    ),
+    "an import error": (
+        down("a", state="fatal", last_exit=_ended("config", "ModuleNotFoundError: No module named 'stripe'", code=78)),
+        ("No module named 'stripe'. Not tried again until", "no retry can mend it", "supervisor check"),
+    ),
+    "waiting for the broker": (
+        {**ORDERS, "waiting": "broker db:9092: Connection refused"},
+        ("orders is waiting: broker db:9092", "waits for Kafka", "supervisor config show"),
+    ),
+    "waiting for a database": (
+        {**ORDERS, "waiting": "what the handler needs is away: OperationalError: connection refused"},
+        ("orders is waiting: what the handler needs", "waits for its database", "supervisor config show"),
+    ),
+    "waiting for its group": (
+        {**ORDERS, "waiting": 'its partitions from group "g"'},
+        ("orders is waiting: its partitions", "it runs and waits; it goes on", "supervisor logs -f orders"),
+    ),
+    "a paused partition": (
+        {**ORDERS, "partitions": [PARTITION]},
+        ("orders is running", "orders[2] at 114: paused at a record", "supervisor logs orders --level error"),
+    ),
+    "a paused task": (
+        child("a", facts={"paused": "by order"}),
+        ("a is running", "its runs are paused", "supervisor history a"),
+    ),
+    "disabled by an override": (
+        TASK2,
+        (
+            "disabled. Disabled at run time by alice for another 2h: db migration",
+            "every 15m",
+            "supervisor enable task2",
+        ),
+    ),
+    "a crash loop": (
+        down(
+            "a",
+            **BACKOFF,
+            last_exit=_ended("crash", "exited with 1", code=1, signal=None),
+            failures={"in_row": 10, "limit": 10, "window": 600.0, "crash_loop": True, "on_crash_loop": "hold"},
+        ),
+        ("exited with 1", "crash loop: 10 within 10m; it goes on at the longest wait", "supervisor report a"),
+    ),
+    "given up after a crash loop": (
+        down("a", state="fatal", reason="crash loop: exited with 1", last_exit=_ended("crash", "exited with 1")),
+        ("crash loop: exited with 1. Not tried again", "ended by itself", "supervisor report a"),
+    ),
+    "no process to be had": (
+        down("a", **BACKOFF, last_exit=_ended("not_forked", "could not be forked: EAGAIN")),
+        ("could not be forked", "the machine refused", "ulimit -a"),
+    ),
+    "unkillable": (
+        child("a", state="stopping", ready=False, reason="cannot be killed: 4212 is in the kernel's hands", pid=4212),
+        ("cannot be killed: 4212", "no second copy starts before it is gone", "cat /proc/4212/wchan"),
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_each_trouble_says_what_it_is_and_what_to_type(trouble: str) -> None:
+    detail, (headline, meaning, first) = TROUBLES[trouble]
+    told = explained(detail, [], NOW)
+    assert headline in told[0]
+    assert any(meaning in text for text in told[1:]), told
+    steps = [text[14:] for text in told[[text[2:5] for text in told].index("try") :]]
+    assert steps[0].startswith(first)
+    verbs = {verb for group in GROUPS.values() for verb in group}
+    assert {step.split()[1] for step in steps if step.startswith("supervisor ")} <= verbs
+
+
+def test_a_child_that_is_well_is_given_no_meaning_and_no_old_stacks() -> None:
+    told = "\n".join(explained(child("a", stacks='File "/x.py", line 1 in f', last_exit=_ended("crash", "x")), [], NOW))
+    assert "means" not in told
+    assert "x.py" not in told
+
+
+def test_the_stacks_of_a_hang_are_shown_without_what_every_child_has_below() -> None:
+    dump = 'Current thread 0x1 (most recent call first):\n  File "/app/mine.py", line 5 in deaf\n'
+    dump += '  File "/app/supervisor/parent/main.py", line 9 in main\n'
+    told = explained(down("a", **BACKOFF, stacks=dump, last_exit=_ended("stuck", "no progress")), [], NOW)
+    assert any("mine.py" in text for text in told)
+    assert not any("parent/main.py" in text for text in told)
 
 
 def test_a_disabled_child_says_who_and_how_to_enable_it() -> None:
@@ -65,7 +205,9 @@ def test_a_fatal_child_says_that_it_is_not_tried_again() -> None:
 
 def test_nothing_of_it_is_a_control() -> None:
     evil = "\x1b[2J\r\n\x9b"
-    fields = dict.fromkeys(("waiting", "reason", "last_error", "where", "schedule", "stacks", "phase", "subject"), evil)
+    keys = ("waiting", "reason", "last_error", "where", "schedule", "stacks", "phase", "subject", "target", "section")
+    fields = dict.fromkeys(keys, evil)
     override = {"enabled": True, "who": evil, "note": evil}
-    told = explained(child(evil, **fields, override=override, last_exit={"cause": evil, "reason": evil}), [evil], NOW)
+    detail = child(evil, **fields, override=override, last_exit={"cause": evil, "reason": evil}, restarts=1)
+    told = explained(detail, [evil], NOW, Found(evil, evil, evil, NOW))
     assert not any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in "".join(told))

@@ -1,0 +1,126 @@
+"""What the trouble of a child means in plain words, and what to type next. Reads the detail that `explain` gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.core.status import healthy, state
+
+Facts = Mapping[str, Any]
+
+_MEANS = {
+    "crash": "it ended by itself, or by a signal that was not the supervisor's",
+    "oom": "memory ran out, and the kernel chose this process: the cgroup's counter says so",
+    "hung": "no heartbeat: it was stopped, or C code kept every Python thread from running",
+    "stuck": "it lived, but its main thread stayed in one step for longer than is allowed",
+    "start_timeout": "it was not ready in time: something that is done at import takes long, or waits",
+    "memory": "it grew over max_rss: its run was finished, then it was replaced",
+    "memory_hard": "it grew so far over its limit that it was killed at once",
+    "config": "no retry can mend it: it waits until the code or config.toml changes",
+    "unavailable": "it ended because what it needs is away; it is tried again at growing intervals",
+    "protocol": "something in it writes into the pipe to the supervisor",
+    "not_forked": "the machine refused another process: its limits, or no memory",
+}
+_STACKS = ("hung", "stuck", "start_timeout")
+
+
+def means(child: Facts) -> list[str]:
+    """Return what is wrong, beyond the reason that it gave; nothing when nothing is."""
+    said = []
+    if unkillable(child):
+        said.append("SIGKILL was sent and it is still there: the kernel waits for a device or a network disk")
+        said.append("no second copy starts before it is gone")
+    elif waits_for(child) == "broker":
+        said.append("it runs and waits for Kafka; nothing is lost, and it goes on by itself when the broker is back")
+    elif waits_for(child) == "database":
+        said.append("it runs and waits for its database, or what else it needs; no record is lost or skipped meanwhile")
+    elif waits_for(child):
+        said.append("it runs and waits; it goes on by itself")
+    elif not healthy(child) and _cause(child) in _MEANS:
+        said.append(_MEANS[_cause(child)])
+    if paused := paused_at(child):
+        said.append(f"{', '.join(paused)}: paused at a record that cannot be handled, tried again from time to time")
+    if (child.get("facts") or {}).get("paused"):
+        said.append("its runs are paused: too many failed in a row, or by order")
+    return said
+
+
+def next_steps(child: Facts) -> list[str]:
+    """Return commands, the most useful first."""
+    name = str(child.get("name"))
+    group = str(child.get("group") or name)
+    word, task = state(child), child.get("kind") == "task"
+    if word == "disabled":
+        return [f"supervisor enable {group}"]
+    if unkillable(child):
+        pid = child.get("pid")
+        return [f"cat /proc/{pid}/wchan   (what it waits for in the kernel)", f"supervisor events -f {name}"]
+    if word == "fatal" and _cause(child) == "config":
+        return [
+            "supervisor check   (tries every import)",
+            f"supervisor logs {name}",
+            f"supervisor restart {group}   (after the fix; a saved config.toml does it too)",
+        ]
+    if word in ("backoff", "fatal"):
+        return _down(child, name, group, task=task)
+    if waits_for(child) in ("broker", "database"):
+        return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
+    if paused_at(child):
+        return _paused(name, group)
+    if word == "starting":
+        return [f"supervisor stack {name}   (what it does at this moment)", f"supervisor logs -f {name}"]
+    if not healthy(child):
+        return [f"supervisor logs -f {name}", f"supervisor events -f {name}"]
+    if (child.get("facts") or {}).get("paused"):
+        return [f"supervisor history {group}", f"supervisor restart {group}   (it begins to run again)"]
+    return [
+        f"supervisor logs -f {name}",
+        f"supervisor history {group}" if task else f"supervisor status {group} --json",
+    ]
+
+
+def unkillable(child: Facts) -> bool:
+    return child.get("state") == "stopping" and str(child.get("reason") or "").startswith("cannot be killed")
+
+
+def waits_for(child: Facts) -> str:
+    """Return broker, database, something, or "" when it waits for nothing."""
+    if child.get("state") != "running" or not child.get("waiting"):
+        return ""
+    text = str(child["waiting"]).lower()
+    if any(word in text for word in ("what the handler needs", "database")):
+        return "database"
+    return "broker" if any(word in text for word in ("broker", "kafka", "transport", "topic")) else "something"
+
+
+def paused_at(child: Facts) -> list[str]:
+    found = child.get("partitions")
+    parts = [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+    return [f"{p.get('topic')}[{p.get('partition')}] at {p.get('position')}" for p in parts if p.get("paused")]
+
+
+def _down(child: Facts, name: str, group: str, *, task: bool) -> list[str]:
+    cause = _cause(child)
+    shows = {"oom": "its memory", "memory": "its memory", **dict.fromkeys(_STACKS, "its stacks")}
+    told = f"supervisor report {name}" + (f"   ({shows[cause]})" if cause in shows else "")
+    return [
+        told if cause != "not_forked" else "ulimit -a   (what the machine allows)",
+        f"supervisor logs {name}",
+        *([f"supervisor run {group} --local   (in this terminal, breakpoint() works)"] if task else []),
+        f"supervisor restart {group}   (now, the count begins again)",
+        f"supervisor disable {group}",
+    ]
+
+
+def _paused(name: str, group: str) -> list[str]:
+    return [
+        f"supervisor logs {name} --level error   (the record, and what it raised)",
+        f"supervisor restart {group}   (after the fix: tries it now)",
+        "dead_letter_topic in config.toml   (passes such records on)",
+    ]
+
+
+def _cause(child: Facts) -> str:
+    last = child.get("last_exit")
+    return str(last.get("cause")) if isinstance(last, Mapping) else ""
