@@ -81,7 +81,7 @@ def _last(path: str) -> int | None:
             seq = json.loads(line)["seq"]
         except (ValueError, RecursionError, KeyError, TypeError):
             continue  # torn, or the piece of a line where the reading began
-        if isinstance(seq, int) and 0 < seq < 1 << 53:
+        if type(seq) is int and 0 < seq < 1 << 53:
             return seq
     return None
 
