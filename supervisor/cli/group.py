@@ -42,6 +42,7 @@ GROUPS = {
         "check": ("config", "Check config.toml without starting anything."),
         "config": ("config", "Show the configuration with every default, or its schema."),
         "doctor": ("doctor", "Check machine, project, broker and database; say what to do."),
+        "unit": ("unit", "Print a systemd unit for this project."),
         "completion": ("completion", "Print the completion script for your shell."),
     },
 }
