@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import stat
+import sys
 
 PIPE_BUF = 4096  # up to here a write to a pipe is all or nothing
 CUT = " …(cut)\n"
@@ -103,3 +104,13 @@ def _fit(text: str) -> bytes:
         return data
     end = CUT.encode()
     return data[: PIPE_BUF - len(end)].decode(errors="ignore").encode() + end
+
+
+def open_standard_streams() -> None:
+    """Started with 0, 1 or 2 closed, the next descriptor would take that number, and be written to."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  for good, all three
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time as clock
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -149,3 +150,12 @@ def _shorten(text: str, excess: int) -> str:
     while len(_dumps(text)) - len(_dumps(text[:keep] + CUT + text[-keep:])) < excess and keep > 16:
         keep //= 2
     return text[:keep] + CUT + text[-keep:] if len(text) > 2 * keep else text
+
+
+def typed(path: str) -> str:
+    """Return the path as a person would type it here."""
+    try:
+        relative = os.path.relpath(path)
+    except FileNotFoundError:  # the working folder was removed
+        return path
+    return path if relative.startswith("..") else relative

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "parent": {"core", "logs", "console", "forked", "parent", "helper"},
     "child": {"core", "logs", "console", "forked", "librdkafka", "child"},
     "helper": {"core", "logs", "forked", "librdkafka", "helper"},
-    "cli": {"core", "logs", "client", "cli"},
+    "cli": {"core", "logs", "console", "client", "cli"},
     "fastapi": {"core", "client", "fastapi"},
     "testing": {"core", "child", "client", "logs"},
     "__init__": {""},

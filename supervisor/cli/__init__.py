@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from supervisor.cli.group import COMPLETE, cli
+from supervisor.console import open_standard_streams
 from supervisor.core.errors import Exit, SupervisorError
 from supervisor.core.escape import escape
 
@@ -20,6 +21,7 @@ INTERRUPTED = 130  # as a shell says of a command that Ctrl-C ended
 
 
 def main() -> NoReturn:
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets every line

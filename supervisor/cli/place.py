@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from supervisor import client
+from supervisor import client, logs
 from supervisor.core.paths import Paths
 
 ENV = "FORKWARDEN_CONFIG"
@@ -29,8 +29,7 @@ class Place:
 
     def short(self, path: str) -> str:
         """Return the path as the person would type it."""
-        relative = os.path.relpath(path)
-        return path if relative.startswith("..") else relative
+        return logs.typed(path)
 
 
 def find(option: str | None = None) -> Place:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from supervisor import logs
 from supervisor.core.config.load import Loaded, load
 from supervisor.core.config.problems import ConfigError, Fault, Problem
 from supervisor.core.config.source import MOST_BYTES, Source
@@ -27,7 +28,7 @@ def read(file: str, env: Mapping[str, str], *, check_targets: bool = True, old: 
     `old` is the plan in force, when there is one.
     """
     path = os.path.abspath(file)
-    shown = _shown(path)
+    shown = logs.typed(path)
     try:
         raw, warnings = _bytes(path, shown)
         project_dir = os.path.dirname(path)
@@ -42,12 +43,6 @@ def read(file: str, env: Mapping[str, str], *, check_targets: bool = True, old: 
 
 def _json(problems: list[Problem] | tuple[Problem, ...]) -> list[dict[str, object]]:
     return [problem.to_json() for problem in problems]
-
-
-def _shown(path: str) -> str:
-    """Return the path as a person would type it."""
-    relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
 
 
 def _targets(loaded: Loaded, source: Source, old: Plan | None) -> list[Problem]:

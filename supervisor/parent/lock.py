@@ -78,7 +78,7 @@ def acquire(path: str, run_id: str, *, pid: int, since: str) -> Lock:
     except OSError as error:
         raise SupervisorError(f"{path}: {_why_not(error)}") from error
     before = _about(fd)
-    unswept = [*before.get("unswept", ()), before.get("run_id")]
+    unswept = [*_list(before.get("unswept")), before.get("run_id")]
     known = tuple(dict.fromkeys(run for run in unswept if isinstance(run, str) and run != run_id))
     lock = Lock(path, fd, {"pid": pid, "run_id": run_id, "since": since, "socket": None}, known[-_MAX_UNSWEPT:])
     lock._write()
@@ -139,6 +139,10 @@ def _about(fd: int) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_at(fd: int, path: str) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Collection
 import setproctitle
 
 from supervisor import __version__
+from supervisor.console import open_standard_streams
 from supervisor.core.errors import Exit, SupervisorError
 from supervisor.core.lifecycle.fleet import Fleet
 from supervisor.core.paths import Paths
@@ -23,6 +24,7 @@ from supervisor.core.spec import Plan, plan_from_json
 from supervisor.forked import adopt_orphans
 from supervisor.helper.guard import RUN_ID, bears, sweep
 from supervisor.helper.write_state import write
+from supervisor.logs import typed
 from supervisor.parent import keepers, state_folder
 from supervisor.parent import lock as locking
 from supervisor.parent.alerts import Alerts
@@ -57,7 +59,7 @@ END_WITHIN = 2.0  # seconds for what SIGKILL ends, after a bug of ours
 
 def main() -> int:
     """Return the exit code of the supervisor."""
-    _open_standard_streams()
+    open_standard_streams()
     try:
         plan = _take_plan()
         return _supervise(plan, os.environ[RUN_ID])
@@ -65,13 +67,6 @@ def main() -> int:
         return _complain(error, Exit.USAGE)
     except SupervisorError as error:
         return _complain(error, error.exit)
-
-
-def _open_standard_streams() -> None:
-    """Started with 0, 1 or 2 closed, the next descriptor would take that number, and be written to."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(fd)
 
 
 def _take_plan() -> Plan:
@@ -195,7 +190,7 @@ def _greet(site: Site) -> None:
     children = site.plan.children
     tasks, consumers = (sum(child.kind == kind for child in children) for kind in ("task", "consumer"))
     off = sum(not site.enabled(child) for child in children)
-    file = os.path.relpath(site.plan.supervisor.config_file)
+    file = typed(site.plan.supervisor.config_file)
     what = f"{consumers} consumer(s), {tasks} task(s)" + (f", {off} disabled" if off else "")
     text = f"forkwarden {__version__}, {file}: {what}; pid {os.getpid()}, socket {site.paths.socket}"
     site.say("info", text)
