@@ -14,7 +14,7 @@ from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.cli.tail import Tail
 from supervisor.core.errors import Exit, TimedOut
-from supervisor.core.escape import line
+from supervisor.core.escape import escape, line
 from supervisor.core.words import short
 
 HEALS_WITHIN = 180.0  # seconds; more than any default timeout of the supervision
@@ -50,7 +50,7 @@ def chaos(place: Place, name: str, how: str | None, yes: bool, wait: bool) -> in
     terminal.say(f"{line(child)}: {how} of pid {done.get('pid')}: {line(str(done.get('expect')))}")
     if wait and done.get("replaced"):
         return _watch(tail, child, done.get("pid"))
-    terminal.say(f"watch it heal: supervisor status --watch{line(place.option)}")
+    terminal.say(f"watch it heal: supervisor status --watch{escape(place.option)}")
     return Exit.OK
 
 
