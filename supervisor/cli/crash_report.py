@@ -129,18 +129,18 @@ def _when(found: Found) -> str:
 
 def _how(found: Found) -> list[str]:
     how = f"signal {found['signal']}" if found.get("signal") else f"code {found.get('code')}"
-    lived = found.get("lived")
+    lived = _number(found.get("lived"))
     return [f"{found.get('cause')} ({how}), pid {found.get('pid')}" + (f", lived {short(lived)}" if lived else "")]
 
 
 def _doing(found: Found) -> list[str]:
     if not found.get("phase"):
         return []
-    since, budget, offset = found.get("for"), found.get("budget"), found.get("offset")
+    since, budget, offset = _number(found.get("for")), _number(found.get("budget")), found.get("offset")
     what = f"{found['phase']} {found.get('subject') or ''}".rstrip()
     what += f"[{found.get('partition')}]@{offset}" if isinstance(offset, int) and offset >= 0 else ""
-    what += f" for {short(since)}" if isinstance(since, (int, float)) else ""
-    return [what + (f", {short(budget)} allowed" if isinstance(budget, (int, float)) else "")]
+    what += f" for {short(since)}" if since is not None else ""
+    return [what + (f", {short(budget)} allowed" if budget is not None else "")]
 
 
 def _guilty(found: Found, log: Sequence[Found], project: str) -> str:
@@ -153,9 +153,9 @@ def _guilty(found: Found, log: Sequence[Found], project: str) -> str:
 def _failures(failures: object) -> list[str]:
     if not isinstance(failures, Mapping) or not failures.get("in_row"):
         return []
-    same = failures.get("same_error") or 0
+    same = _number(failures.get("same_error")) or 0
     first = f", the first at {form.local(failures.get('first')).strip()}" if failures.get("first") else ""
-    return [f"{failures['in_row']} in a row{first}" + (f", the same error {same} times" if same > 1 else "")]
+    return [f"{failures['in_row']} in a row{first}" + (f", the same error {same:.0f} times" if same > 1 else "")]
 
 
 def _curve(found: Found, key: str) -> str:
