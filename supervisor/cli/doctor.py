@@ -72,8 +72,7 @@ def examine(place: Place) -> Iterator[Check]:
         yield from _of_the_plan(place, plan_from_json(found["plan"]), found)
     yield _check("state folder", state.rights, place.state)
     yield _check("disk", state.disk, place.state)
-    yield _check("file system", state.file_system, place.state)
-    state.clean(place.state)
+    yield _file_system(place)
     yield _check("supervisor", state.running, place.sockets)
 
 
@@ -104,9 +103,19 @@ def _brokers(plan: Plan) -> Iterator[Check]:
             yield Check("topics", *project.missing(plan, settings, names))
 
 
+def _file_system(place: Place) -> Check:
+    check = _check("file system", state.file_system, place.state)
+    if not check.ok:  # it may have been ended in the middle
+        try:
+            apart.call(state.clean, place.state)
+        except apart.Failed:
+            pass  # the check itself says what is wrong there
+    return check
+
+
 def _check(name: str, function: Callable[..., Answer], *args: Any) -> Check:
     try:
         return Check(name, *Answer(*apart.call(function, *args)))
     except apart.Failed as error:
-        fix = "what it does there takes too long" if "within" in str(error) else "supervisor check"
+        fix = "see what it waits for" if "within" in str(error) else "supervisor check"
         return Check(name, False, str(error), fix)
