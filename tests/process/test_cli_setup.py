@@ -191,7 +191,7 @@ def test_completion_knows_verbs_and_names(own: Project) -> None:
         done = command(own.folder, _SUPERVISOR_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(at))
         return [text.partition(",")[2] for text in done.stdout.splitlines()]
 
-    assert completed("supervisor st", 1) == ["start", "stop", "status"]
+    assert completed("supervisor st", 1) == ["start", "stop", "status", "stack"]
     assert completed("supervisor restart t", 2) == ["task1"]
 
 
