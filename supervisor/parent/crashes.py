@@ -6,6 +6,7 @@ Everything in it is bounded and read in small pieces; secrets are out of it befo
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import sys
@@ -51,7 +52,7 @@ def report(
         "time": iso(last.at),
         **asdict(last),
         "reason": redact.text(last.reason),
-        "for": at.mono - doing.since if doing else None,
+        "for": _finite(at.mono - doing.since) if doing else None,
         "budget": doing.budget if doing else None,
         "lived": known.lived,
         "failures": {
@@ -104,6 +105,11 @@ def keep(folder: str, found: Mapping[str, Any]) -> str | None:
     except OSError:
         return None
     return path
+
+
+def _finite(seconds: float) -> float | None:
+    """The black box is the child's to write: what it says may be no time at all."""
+    return seconds if math.isfinite(seconds) else None
 
 
 def _forget_old(folder: str, child: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from supervisor.core.wire.messages import Beat
 from supervisor.core.wire.page import Doing
 
 CURVE = 60  # heartbeats whose memory and CPU are remembered
+_MOST = 1 << 60  # bytes, or seconds, that can be meant
 MAX_FACTS = 64  # keys; each value fits a frame of 4 KiB
 
 
@@ -22,7 +23,7 @@ class Known:
     facts: dict[str, Any] = field(default_factory=dict)
     beat: Beat | None = None
     beat_at: float | None = None  # monotonic, on our side
-    curve: deque[tuple[float, int, float]] = field(default_factory=lambda: deque(maxlen=CURVE))  # when, rss, cpu
+    curve: Curve = field(default_factory=lambda: Curve())
     doing: Doing | None = None
     condemned_for: Doing | None = None  # what it did when the verdict came: once dumped and told to end it may move on
     bye: str = ""
@@ -44,7 +45,7 @@ class Known:
 
     def heard(self, beat: Beat, now: float) -> None:
         self.beat, self.beat_at = beat, now
-        self.curve.append((now, beat.rss, beat.cpu))
+        self.curve.add(now, beat.rss, beat.cpu)
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         for key, value in facts.items():
@@ -52,3 +53,26 @@ class Known:
                 self.facts.pop(key, None)
             elif key in self.facts or len(self.facts) < MAX_FACTS:
                 self.facts[key[:64]] = value
+
+
+class Curve:
+    """Memory and CPU at the last heartbeats, in a sixth of the room that tuples would take: there is one per child."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+
+    def add(self, at: float, rss: int, cpu: float) -> None:
+        """What a child says may be no amount at all."""
+        if len(self._numbers) >= 3 * CURVE:
+            del self._numbers[:3]
+        self._numbers.extend((at, float(rss) if 0 <= rss < _MOST else 0.0, cpu if 0 <= cpu < _MOST else 0.0))
+
+    def clear(self) -> None:
+        del self._numbers[:]
+
+    def __iter__(self) -> Iterator[tuple[float, int, float]]:
+        """Yield when, resident bytes, seconds of CPU; the oldest first."""
+        numbers = iter(self._numbers)
+        return ((at, int(rss), cpu) for at, rss, cpu in zip(numbers, numbers, numbers, strict=True))

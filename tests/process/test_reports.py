@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from supervisor.core.spec import ChildSpec, Policy, TaskSettings
 from supervisor.core.wire.messages import Beat
 from supervisor.core.wire.page import Doing
 from supervisor.parent import crashes
-from supervisor.parent.known import CURVE, Known
+from supervisor.parent.known import CURVE, Curve, Known
 from supervisor.parent.snapshot import Moment
 from support.project import FAST, NOTE, Project
 
@@ -139,6 +138,15 @@ def test_it_is_bounded_whatever_the_child_wrote(tmp_path: Path) -> None:
     assert len(json.dumps(found)) < 256 * 1024
 
 
+def test_what_a_child_says_that_is_no_amount_ends_nothing(tmp_path: Path) -> None:
+    known = Known(doing=Doing(1, "running", float("-inf"), None))
+    for rss, cpu in ((10**400, 1.0), (-1, float("nan")), (1, float("inf"))):
+        known.heard(Beat(rss, cpu, 0), 1.0)
+    found = _report(tmp_path, curve=known.curve, doing=known.doing)
+    assert [(point["rss"], point["cpu"]) for point in found["curve"]] == [(0, 1.0), (0, 0.0), (1, 0.0)]
+    assert json.dumps(found, allow_nan=False)
+
+
 def test_the_last_lines_go_on_in_the_file_that_was_put_aside(tmp_path: Path) -> None:
     (tmp_path / "a.log.1").write_text("before\n")
     (tmp_path / "a.log").write_text("after\n")
@@ -180,7 +188,9 @@ def test_a_full_disk_leaves_no_half_report(tmp_path: Path) -> None:
 
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
-    curve = deque([(90.0 + n, (n + 1) << 24, n * 0.5) for n in range(10)])
+    curve = Curve()
+    for n in range(10):
+        curve.add(90.0 + n, (n + 1) << 24, n * 0.5)
     doing = Doing(1, "handling", 40.0, 5.0, "orders", 2, 114)
     where = {"phase": "handling", "subject": "orders", "partition": 2, "offset": 114}
     told = lines({**_report(tmp_path, curve=curve, doing=doing), **where}, "/app")
