@@ -101,6 +101,22 @@ def test_a_reload_is_told_with_the_time_of_its_beginning(project: Callable[..., 
         assert systemd.fields("RELOADING") == ["1", "1"], "a dry run is none"
 
 
+def test_it_is_reloading_until_the_reload_is_done(project: Callable[..., Project], systemd: Systemd) -> None:
+    held = CODE + "\n\nwhile os.path.exists(os.path.join(HERE, 'hold')):\n    time.sleep(0.01)\n"
+    made = project(config=CONFIG, code=held)
+    with started(made, systemd) as supervisor:
+        supervisor.wait_ready()
+        hold = made.write("hold", "")
+        os.kill(supervisor.pid, signal.SIGHUP)  # the check imports the module, and waits
+        eventually(lambda: systemd.fields("RELOADING") == ["1"], within=30)
+        for _ in range(3):
+            supervisor.status()  # turns of the loop
+        assert systemd.fields("READY") == ["1"]
+        hold.unlink()
+        eventually(lambda: systemd.fields("READY") == ["1", "1"], within=30)
+        supervisor.stop()
+
+
 def test_the_loop_feeds_the_watchdog_and_a_frozen_loop_does_not(
     project: Callable[..., Project], systemd: Systemd
 ) -> None:
