@@ -113,6 +113,8 @@ class Around:
             self._site.events.add(change.level, name, change.new.value, event=change.new.value, **fields)
         if change.new is State.RUNNING:
             self.runs.ready(name)
+        elif child.state in (State.BACKOFF, State.FATAL, State.STOPPED):  # as it is: a first restart comes at once
+            self.runs.no_process(name, change.reason)
         self.alerts.changed(name, change)
 
     def said(self, name: str, level: str, code: str, text: str) -> None:

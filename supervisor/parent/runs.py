@@ -73,13 +73,19 @@ class Runs:
             self._send_home(name)
 
     def process_ended(self, name: str) -> None:
-        """Its process is gone: what was ordered of it is lost, unless a new one can take it."""
-        for run_id, wanted in [(i, w) for i, w in self._wanted.items() if w.name == name and w.sent]:
+        """Its process is gone: what was ordered of it is lost. What was not yet goes to the next process."""
+        last = self._driver.known[name].last_exit
+        self._lose(name, last.reason if last else "its process ended", sent=True)
+
+    def no_process(self, name: str, why: str) -> None:
+        """There will be none for a while: who waits shall not wait for that."""
+        self._lose(name, why, sent=False)
+
+    def _lose(self, name: str, why: str, *, sent: bool) -> None:
+        for run_id, wanted in [(i, w) for i, w in self._wanted.items() if w.name == name and w.sent is sent]:
             del self._wanted[run_id]
-            last = self._driver.known[name].last_exit
             if wanted.waits:
-                error = last.reason if last else "its process ended"
-                wanted.waits.send(200, {"run": {"id": run_id, "task": name, "state": "lost", "error": error}})
+                wanted.waits.send(200, {"run": {"id": run_id, "task": name, "state": "lost", "error": why}})
         self._send_home(name)
 
     def _send_home(self, name: str) -> None:
