@@ -120,18 +120,27 @@ class Driver:
         return bool(self._to_fork)
 
     def fork_pending(self, now: float) -> None:
+        """One fork after another, and only then what is to be noted of each.
+
+        What the parent writes to between two forks is copied for the child: the less, the lighter it is.
+        """
+        forked: dict[str, Process] = {}  # the name may be in the queue twice: called off, and wanted again
         for _ in range(min(FORKS_A_TURN, len(self._to_fork))):
             name = self._to_fork.popleft()
             child = self.fleet.children.get(name)
-            if child and child.to_be_forked:
-                self._fork(name, now)
+            if child and child.to_be_forked and name not in forked and (process := self._fork(name, now)):
+                forked[name] = process
+        for name, process in forked.items():
+            self._forked(name, process, now)
 
-    def _fork(self, name: str, now: float) -> None:
+    def _fork(self, name: str, now: float) -> Process | None:
         try:
-            process = self._around.fork(name)
+            return self._around.fork(name)
         except (OSError, RuntimeError) as error:  # EAGAIN, ENOMEM, EMFILE; a library's thread in the parent
             self.feed(name, ev.SpawnFailed(f"could not be forked: {error}"), now)
-            return
+            return None
+
+    def _forked(self, name: str, process: Process, now: float) -> None:
         self.processes[name] = process
         self.known.setdefault(name, Known()).born()
         for fd, lane in ((process.messages, Lane.MESSAGE), (process.pidfd, Lane.EXIT)):

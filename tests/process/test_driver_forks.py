@@ -1,0 +1,83 @@
+"""The driver forks last in a turn, one after another: also then no child has two processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from supervisor.core.lifecycle import events as ev
+from supervisor.core.lifecycle.events import State
+from supervisor.core.lifecycle.fleet import Fleet
+from supervisor.core.spec import ChildSpec, Policy, TaskSettings
+from supervisor.parent.driver import Driver
+from supervisor.parent.poller import Poller
+from supervisor.parent.process import Process, fork
+from supervisor.parent.strangers import Strangers
+from support.alone import alone
+
+
+class Around:
+    """Forks processes that only sleep; everything else that a driver asks is not asked here."""
+
+    def __init__(self, refused: str = "") -> None:
+        self.forked: list[Process] = []
+        self._refused = refused
+
+    def fork(self, name: str) -> Process:
+        if name == self._refused:
+            raise OSError(11, "refused")
+        self.forked.append(fork(name, lambda ends: sleeps()))
+        return self.forked[-1]
+
+    def kill_all(self) -> None:
+        for process in self.forked:
+            process.kill()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+def sleeps() -> None:
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    signal.pause()
+
+
+def started(around: Around, names: list[str]) -> Driver:
+    poller = Poller()
+    settings = TaskSettings(run="a:b", every=60.0)
+    specs = [ChildSpec(name=n, group=n, kind="task", enabled=True, policy=Policy(), settings=settings) for n in names]
+    driver = Driver(Fleet(lambda: 0.5), poller, around, Strangers(poller, set, lambda pid: False))  # type: ignore[arg-type]
+    driver.act(driver.fleet.apply(specs, lambda spec: True, 0.0), 0.0)
+    return driver
+
+
+def test_a_child_called_off_and_wanted_again_before_its_fork_gets_one_process() -> None:
+    def check() -> None:
+        around = Around()
+        driver = started(around, ["one"])
+        for up in (False, True):
+            driver.feed("one", ev.Want(up=up, why="test"), 0.0)
+        driver.fork_pending(0.0)
+        try:
+            assert len(around.forked) == 1
+            assert driver.fleet.children["one"].pid == around.forked[0].pid
+        finally:
+            around.kill_all()
+
+    alone(check)
+
+
+def test_a_refused_fork_keeps_nobody_else_from_his() -> None:
+    def check() -> None:
+        around = Around(refused="two")
+        driver = started(around, ["one", "two", "three"])
+        driver.fork_pending(0.0)
+        try:
+            states = {name: child.state for name, child in driver.fleet.children.items()}
+            assert states == {"one": State.STARTING, "two": State.BACKOFF, "three": State.STARTING}
+            assert set(driver.processes) == {"one", "three"}
+        finally:
+            around.kill_all()
+
+    alone(check)
