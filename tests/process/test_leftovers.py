@@ -61,10 +61,10 @@ def test_a_crash_takes_daemons_without_any_name_along_before_the_next_copy(proje
     made = project(config=CONFIG, code=AT_RUN)
     with made.supervisor() as supervisor:
         for times in range(1, 4):
-            eventually(lambda times=times: len(pids(made, "runs")) == times, within=30)
-            eventually(lambda: len(living(made)) == 2, within=30)  # a daemon notes itself when it has the time
+            eventually(lambda times=times: len(pids(made, "runs")) == times and len(pids(made)) == 2 * times, within=30)
+            assert len(living(made)) == 2
             os.kill(supervisor.pid_of("one"), signal.SIGKILL)
-        eventually(lambda: len(pids(made, "runs")) == 4, within=30)
+        eventually(lambda: len(pids(made, "runs")) == 4 and len(pids(made)) == 8, within=30)
         assert len(living(made)) == 2
         eventually(lambda: zombies_of(supervisor.pid) == [], within=30)
         assert supervisor.stop() == 0, supervisor.stderr
