@@ -10,6 +10,7 @@ Results = dict[str, Any]
 Numbers = Mapping[str, float | str]
 LOAD = 0.5  # above it somebody else takes part
 START, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+COMMAND = "`.venv/bin/python benchmarks/supervision.py` measures it again, on your machine."
 
 # part, key, what it is, digits
 _ROWS = (
@@ -90,4 +91,4 @@ def write_readme(results: Results) -> None:
     _, found, after = rest.partition(END)
     if not found:
         raise SystemExit(f"README.md: expected {START} and {END}")
-    path.write_text(f"{before}{START}\n{table(results)}\n{END}{after}")
+    path.write_text(f"{before}{START}\n{COMMAND}\n\n{table(results)}\n{END}{after}")
