@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 
 import multiprocess
-
 from idle_script import HEAVY
 from processes import MIB, memory
 
