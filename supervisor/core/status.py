@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisor.core.escape import line
+from supervisor.core.prose import gist, shorten
 from supervisor.core.words import ago, coarse, cut, epoch, short, size, width
 
 Facts = Mapping[str, Any]
 GAP = 2
-NOTE_LEAST = 16  # columns; a shorter note says nothing
+NOTE_GOOD = 28  # columns: for these, what is only nice to know goes
+NOTE_LEAST = 20  # a shorter note says nothing: "off by root, 2h left"
 SCHEDULE_MOST = 26
-_DROPPED = ("CPU", "MEM", "BEAT", "PID", "RESTARTS", "NOTE", "UPTIME", "SCHEDULE")  # the first goes first
+_DROPPED = ("CPU", "MEM", "BEAT", "PID", "RESTARTS", "UPTIME", "SCHEDULE")  # the first goes first
+_FOR_NOTE = (("NEXT",), ("LAST RUN",), ("LAST RUN", "NEXT"), ("NOTE",))  # then these, while a note has no place
 _SHRUNK = ("NOTE", "LAST RUN", "SCHEDULE", "NAME", "NEXT", "STATE")  # when nothing is left to drop
 _STATES = {
     "running": ("●", "green"),
@@ -96,7 +99,7 @@ def sentence(child: Facts) -> str:
     """Say in words how the child stands: task1 is in backoff: ConnectionError: db:5432 refused."""
     word = state(child)
     said = {"backoff": "in backoff", "running": "not ready" if not child.get("ready", True) else "running"}
-    why = line(str(_why(child) or "")) if word != "disabled" else ""
+    why = line(gist(str(_why(child) or ""))) if word != "disabled" else ""
     return f"{_name(child)} is {line(said.get(word, word))}" + (f": {why}" if why else "")
 
 
@@ -118,9 +121,12 @@ def _fit(widths: dict[str, int], columns: int) -> dict[str, int]:
     if "SCHEDULE" in fitted:
         fitted["SCHEDULE"] = min(fitted["SCHEDULE"], SCHEDULE_MOST)
     for name in _DROPPED:
-        if _total(fitted) - max(0, fitted.get("NOTE", 0) - NOTE_LEAST) <= columns:
+        if _least(fitted, NOTE_GOOD) <= columns:
             break
         fitted.pop(name, None)
+    if _least(fitted, NOTE_LEAST) > columns and "NOTE" in fitted:
+        tried = [{h: w for h, w in fitted.items() if h not in gone} for gone in _FOR_NOTE]
+        fitted = next((each for each in tried if _least(each, NOTE_LEAST) <= columns), tried[-1])
     for name in _SHRUNK:
         if name in fitted and (excess := _total(fitted) - columns) > 0:
             least = NOTE_LEAST if name == "NOTE" else len(name)
@@ -128,12 +134,17 @@ def _fit(widths: dict[str, int], columns: int) -> dict[str, int]:
     return fitted
 
 
+def _least(widths: dict[str, int], note: int) -> int:
+    """The columns that are needed when the note is content with so many."""
+    return _total(widths) - max(0, widths.get("NOTE", 0) - note)
+
+
 def _total(widths: dict[str, int]) -> int:
     return sum(widths.values()) + GAP * (len(widths) - 1)
 
 
 def _cut(cell: Cell, columns: int) -> Cell:
-    return Cell(cut(cell.text, columns), cell.style)
+    return Cell(shorten(cell.text, columns), cell.style)
 
 
 def _row(child: Facts, now: float) -> dict[str, Cell]:
@@ -164,10 +175,14 @@ def note(child: Facts, now: float) -> str:
     if not child.get("enabled", True):
         return str(child.get("where") or "")
     if healthy(child):
-        last = child.get("last_run")
-        error = last.get("error") if isinstance(last, Mapping) and last.get("state") != "ok" else None
-        return str(child.get("note") or error or "")
-    return str(_why(child) or "")
+        return str(child.get("note") or gist(last_error(child)))
+    return gist(str(_why(child) or ""))
+
+
+def last_error(child: Facts) -> str:
+    """Return what the last run of a task ended with, or ""."""
+    last = child.get("last_run")
+    return str(last.get("error") or "") if isinstance(last, Mapping) and last.get("state") != "ok" else ""
 
 
 def _override(override: Facts, now: float) -> str:

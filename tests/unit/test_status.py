@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from supervisor.core.status import healthy, named, note, sentence, state, table, verdict
 from supervisor.core.words import width
-from support.statuses import NOW, STATUS, child, stamp
+from support.statuses import NOW, ORDERS, STATUS, child, down, stamp
 
 
 @pytest.mark.parametrize(
@@ -89,32 +89,32 @@ ConnectionError: db:5432 refused
 task2          ○ disabled  -     -       every 15m      ✓ 3.8s 2d ago       -         0         -     -     -    \
 off by alice, 2h left: db migration"""
 AT_140 = """\
-NAME           STATE       PID   UPTIME  SCHEDULE       LAST RUN            NEXT      RESTARTS  BEAT  CPU   MEM  NOTE
-orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  1.2%  61M
-notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  0.1%  38M
-task1          ◐ backoff   -     -       every 5m       ✗ 0.03s 4s ago      retry 8s  3         -     -     -    \
-ConnectionError: db:5432 r…
-task2          ○ disabled  -     -       every 15m      ✓ 3.8s 2d ago       -         0         -     -     -    \
-off by alice, 2h left: db …"""
+NAME           STATE       PID   UPTIME  SCHEDULE       LAST RUN            NEXT      RESTARTS  BEAT  MEM  NOTE
+orders         ● running   4211  2h14m   orders, users  lag 0, 312 records  -         0         0.4s  61M
+notifications  ● running   4212  2h14m   every 30s      ✓ 0.21s 12s ago     18s       0         0.7s  38M
+task1          ◐ backoff   -     -       every 5m       ✗ 0.03s 4s ago      retry 8s  3         -     -    \
+ConnectionError: db:5432 refused
+task2          ○ disabled  -     -       every 15m      ✓ 3.8s 2d ago       -         0         -     -    \
+off by alice, 2h left: db…"""
 AT_100 = """\
-NAME           STATE       UPTIME  SCHEDULE       LAST RUN            NEXT      NOTE
-orders         ● running   2h14m   orders, users  lag 0, 312 records  -
-notifications  ● running   2h14m   every 30s      ✓ 0.21s 12s ago     18s
-task1          ◐ backoff   -       every 5m       ✗ 0.03s 4s ago      retry 8s  ConnectionError: db…
-task2          ○ disabled  -       every 15m      ✓ 3.8s 2d ago       -         off by alice, 2h le…"""
+NAME           STATE       SCHEDULE       LAST RUN            NEXT      NOTE
+orders         ● running   orders, users  lag 0, 312 records  -
+notifications  ● running   every 30s      ✓ 0.21s 12s ago     18s
+task1          ◐ backoff   every 5m       ✗ 0.03s 4s ago      retry 8s  ConnectionError: db:5432…
+task2          ○ disabled  every 15m      ✓ 3.8s 2d ago       -         off by alice, 2h left: db…"""
 AT_80 = """\
-NAME           STATE       UPTIME  SCHEDULE       LAST RUN            NEXT
-orders         ● running   2h14m   orders, users  lag 0, 312 records  -
-notifications  ● running   2h14m   every 30s      ✓ 0.21s 12s ago     18s
-task1          ◐ backoff   -       every 5m       ✗ 0.03s 4s ago      retry 8s
-task2          ○ disabled  -       every 15m      ✓ 3.8s 2d ago       -"""
-IDS = ["piped", "140", "100", "80", "60"]
-AT_60 = """\
-NAME           STATE       LAST RUN            NEXT
+NAME           STATE       LAST RUN            NEXT      NOTE
 orders         ● running   lag 0, 312 records  -
 notifications  ● running   ✓ 0.21s 12s ago     18s
-task1          ◐ backoff   ✗ 0.03s 4s ago      retry 8s
-task2          ○ disabled  ✓ 3.8s 2d ago       -"""
+task1          ◐ backoff   ✗ 0.03s 4s ago      retry 8s  ConnectionError…
+task2          ○ disabled  ✓ 3.8s 2d ago       -         off by alice, 2h left:…"""
+AT_60 = """\
+NAME           STATE       NEXT      NOTE
+orders         ● running   -
+notifications  ● running   18s
+task1          ◐ backoff   retry 8s  ConnectionError…
+task2          ○ disabled  -         off by alice, 2h left:…"""
+IDS = ["piped", "140", "100", "80", "60"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,28 @@ task2          ○ disabled  ✓ 3.8s 2d ago       -"""
 )
 def test_whole_columns_go_when_the_terminal_is_narrow(columns: int | None, shown: str) -> None:
     assert lines(columns) == shown.splitlines()
+
+
+def test_at_80_columns_a_disabled_child_says_by_whom_and_for_how_long() -> None:
+    by = {"enabled": False, "who": "root", "until": stamp(NOW + 7200), "note": ""}
+    off = down("cleanup", state="stopped", enabled=False, override=by)
+    consumer = child("notification_events", kind="consumer", last_run=None, next_slot=None, lag=0, records=123456)
+    made = table({"children": [consumer, child("notifications"), off]}, 80, NOW)
+    assert made.rows[2][made.header.index("NOTE")].text == "off by root, 2h left"
+
+
+@pytest.mark.parametrize(("columns", "last"), [(100, "RESTARTS"), (80, "RESTARTS"), (60, "NEXT"), (45, "NEXT")])
+def test_without_a_note_its_place_is_for_other_columns(columns: int, last: str) -> None:
+    made = table({"children": [ORDERS, child("a")]}, columns, NOW)
+    assert last in made.header
+    assert "NOTE" not in made.header
+
+
+def test_of_an_error_only_its_first_line_is_shown() -> None:
+    error = "OperationalError: refused\n\tIs the server running?\n(Background on this error at: https://sqlalche.me/e/20/e3)"
+    assert note(child("a", last_run={"state": "failed", "error": error}), NOW) == "OperationalError: refused"
+    assert note(child("a", waiting=error), NOW) == "OperationalError: refused"
+    assert sentence(child("a", waiting=error)) == "a is waiting: OperationalError: refused"
 
 
 @pytest.mark.parametrize("columns", [200, 140, 100, 80, 60, 45])
