@@ -11,9 +11,11 @@ from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import State
 from supervisor.core.overrides import Override, public
 from supervisor.core.spec import ChildSpec, ConsumerSettings
+from supervisor.core.words import epoch
 from supervisor.parent.known import Known
 
-_OWN = ("next_slot", "last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "note", "demo")
+_OWN = ("last_run", "lag", "partitions", "records", "topics", "schedule", "last_error", "note", "demo")
+_FAR = 2e11  # epoch seconds: beyond the year 8000 no child means what it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,16 @@ def child_status(
         "last_exit": _last_exit(known),
     }
     said = {key: known.facts[key] for key in _OWN if key in known.facts}
-    return shown | _doing(child, known, at) | said | _configured(spec)
+    due = {"next_slot": _next_slot(child, known, at) if enabled else None} if spec.kind == "task" else {}
+    return shown | _doing(child, known, at) | said | due | _configured(spec)
+
+
+def _next_slot(child: Child, known: Known, at: Moment) -> str | None:
+    """What a process said that is gone holds until then; of a task that nobody wants no slot is next."""
+    slot = epoch(known.facts.get("next_slot")) if child.wanted else None
+    if slot is None or not 0 < slot < _FAR or (slot < at.wall and not child.alive):
+        return None
+    return iso(slot)
 
 
 def _configured(spec: ChildSpec) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import datetime
 
 from support.project import FAST, Project
 
@@ -39,3 +41,15 @@ def test_the_demo_broker_is_told_of_before_it_runs(project: Callable[..., Projec
     with project(real, "def tick(): pass\n").supervisor() as supervisor:
         supervisor.wait_ready()
         assert supervisor.status()["supervisor"]["demo"] is False
+
+
+def test_the_next_slot_is_told_as_all_times_are_and_not_of_a_task_that_is_off(project: Callable[..., Project]) -> None:
+    config = FAST + '[tasks.tick]\nrun = "mine:tick"\nevery = "1h"\n'
+    with project(config, "def tick(): pass\n").supervisor() as supervisor:
+        slot = supervisor.wait_child("tick", lambda child: child.get("next_slot"))["next_slot"]
+        assert isinstance(slot, str)
+        assert slot.endswith(".000Z")
+        assert 0 < datetime.fromisoformat(slot).timestamp() - time.time() <= 3600
+        assert supervisor.cli("disable", "tick").returncode == 0
+        off = supervisor.wait_child("tick", lambda child: child["state"] == "stopped")
+        assert off["next_slot"] is None
