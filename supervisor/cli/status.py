@@ -12,7 +12,7 @@ from supervisor.cli import ask, options, terminal
 from supervisor.cli.group import similar, verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit, NoSuchChild, NotRunning, SupervisorError, TimedOut
-from supervisor.core.escape import line
+from supervisor.core.footer import footer
 from supervisor.core.status import Verdict, children, named, table, verdict
 from supervisor.core.words import short
 
@@ -63,27 +63,7 @@ def text(found: Status, *, now: float | None = None) -> list[str]:
     if not children(found):
         return ["nothing to supervise: config.toml has no task and no consumer (supervisor add task NAME)"]
     made = terminal.lines(table(found, width, time.time() if now is None else now), coloured=coloured)
-    return made + [terminal.paint(each, style, coloured=coloured) for each, style in _footer(found)]
-
-
-def _footer(found: Status) -> list[tuple[str, str]]:
-    about = found.get("supervisor") or {}
-    said = [(f"note: {line(str(note))}", "dim") for note in about.get("notes") or []]
-    if about.get("demo"):
-        said.append(
-            ("demo: Kafka is the embedded broker, in memory; set kafka.bootstrap_servers for a real one", "dim")
-        )
-    config = about.get("config") or {}
-    if config.get("problems"):
-        told = "config.toml has errors, the configuration before it is in force (supervisor check)"
-        said.append((told, "red"))
-    problems = verdict(found).problems
-    many = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}: "
-    for index, problem in enumerate(problems):
-        start = many if not index else " " * len(many)
-        hint = f" (supervisor explain {problem.name})" if problem.name != "supervisor" else ""
-        said.append((f"{start}{problem.text}{hint}", "yellow"))
-    return said
+    return made + [terminal.paint(each, style, coloured=coloured) for each, style in footer(found, width)]
 
 
 def _checked(found: Status, *, live: bool, quiet: bool) -> int:
