@@ -12,7 +12,9 @@ import tomllib
 import click
 import pytest
 
+from supervisor.cli import INTERRUPTED
 from supervisor.cli.group import cli
+from supervisor.core.errors import Exit
 from support.house import ROOT
 from support.readme import between, blocks, commands, commands_table, first_command, test_command
 
@@ -61,6 +63,14 @@ def test_every_command_that_people_are_shown_exists(command: str) -> None:
 def test_the_table_of_commands_is_the_commands_own() -> None:
     """After a change: python -c "from support.readme import commands_table; print(commands_table())" in tests/."""
     assert between("commands") == commands_table()
+
+
+def test_the_exit_codes_are_the_commands_own() -> None:
+    told = (ROOT / "README.md").read_text().partition("\nExit codes: ")[2].partition("`start` ends")[0]
+    codes = [int(each.split()[0]) for each in told.split("·")]
+    childs = {Exit.TEMPFAIL, Exit.CONFIG}  # what a child says to the supervisor, never the command to a shell
+    assert codes == [*(each for each in Exit if each not in childs), INTERRUPTED]
+    assert "that does not answer" in told.partition("· 5 ")[2]  # a frozen supervisor ends `status` with 5, too
 
 
 def test_the_reference_of_the_configuration_is_up_to_date() -> None:
