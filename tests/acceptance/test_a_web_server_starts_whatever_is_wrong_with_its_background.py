@@ -124,9 +124,8 @@ def test_a_lifespan_of_the_applications_own_stays_as_it_was(made: Project) -> No
     with WebServer(made.folder) as web:
         web.wait_for("/background/health", 200)
         assert web.get("/inner") == (200, ["entered", "passed on"])
-        web.stop()
-        assert (made.folder / "left").read_text() == "left"
-        wait_gone(made.config)
+        web.finish()
+    assert (made.folder / "left").read_text() == "left"
 
 
 def test_an_application_that_fails_to_start_starts_nothing(made: Project) -> None:
