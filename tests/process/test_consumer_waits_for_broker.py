@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.child.kafka.loop import BUDGET
 from supervisor.core.wire.messages import Bye
 from support.eventually import eventually
 from support.kafka import WITHIN, Consumer, EmbeddedBroker, Kafka, consumer_spec
@@ -82,6 +83,21 @@ def test_an_embedded_broker_that_restarted_is_noticed_and_the_process_asks_to_be
                 second.kafka()
                 assert member.exit_code(WITHIN) == 0
                 assert member.bye == Bye(0, "recycle: the embedded broker restarted")
+
+
+def test_it_is_replaced_at_once_though_the_broker_took_what_it_had_to_commit_with_it(tmp_path: Path) -> None:
+    spec = consumer_spec(Kafka("embedded", True, lambda partitions: ""), "events", dead_letter_topic="events.dlq")
+    with EmbeddedBroker(tmp_path, {"events": 1, "events.dlq": 1}) as first, Consumer(tmp_path, spec) as member:
+        kafka = first.kafka()
+        kafka.produce("events", [1, b"{", 2])
+        member.wait_got(2)
+        first.kill()
+        first.exit_code()
+        with EmbeddedBroker(tmp_path, {"events": 1, "events.dlq": 1}) as second:
+            second.kafka()
+            member.wait_doing("recycling", within=2 * BUDGET)  # in the phase before, it would be stuck by then
+            assert member.exit_code(within=2 * BUDGET) == 0
+            assert member.bye == Bye(0, "recycle: the embedded broker restarted")
 
 
 def test_a_topic_that_does_not_exist_is_waited_for_and_not_made(

@@ -25,6 +25,7 @@ from supervisor.core.wire.messages import Bye
 log = logging.getLogger(__name__)
 
 CLOSING = 60.0  # seconds for a client that is of no more use; longer is stuck
+_kept: list[Loop] = []  # clients of a broker that is gone: destroying one waits 45 s for it, to commit what is stored
 
 
 class Client(threading.Thread):
@@ -70,6 +71,7 @@ class Client(threading.Thread):
     def _turn(self, loop: Loop) -> None:
         while not self._handover.ended:
             if self._broker_is_another():
+                _kept.append(loop)
                 self.recycle = "the embedded broker restarted"
                 return
             if self._overdue():

@@ -18,6 +18,7 @@ from supervisor.core.wire.messages import Bye
 
 log = logging.getLogger(__name__)
 
+RECYCLING = 10.0  # seconds for a goodbye
 LOOK = 1.0  # seconds between two looks at the other thread while no record comes
 
 
@@ -78,6 +79,7 @@ class Member:
         if self._client.error is not None:
             return self._failed(self._client.error)
         if self._client.recycle:  # its positions mean nothing on another broker: no commit
+            self._rt.enter("recycling", budget=RECYCLING)
             return self._bye(Exit.OK, f"recycle: {self._client.recycle}")
         enough = self._had_enough() and not self._rt.leaving
         self._leave()
