@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from supervisor.core.paths import Paths
 from supervisor.core.places import candidates, configured
 
 MAX_REPLY = 64 * 1024 * 1024
+MAX_CONFIG = 1024 * 1024  # bytes, as core/config allows
 _CROWDED = 429  # turned away before the request was read, so asking again is safe
 _TRIES = 20
 _PIECE = 256 * 1024
@@ -35,16 +37,21 @@ def state_dir(config: str | None = None) -> str:
     file = os.path.abspath(config or os.environ.get("FORKWARDEN_CONFIG") or "config.toml")
     if os.path.isdir(file):
         file = os.path.join(file, "config.toml")
-    folder = os.path.expanduser(configured(_text(file), os.environ))
+    folder = os.path.expanduser(configured(config_text(file), os.environ))
     return os.path.normpath(os.path.join(os.path.dirname(file), folder))
 
 
-def _text(file: str) -> str:
+def config_text(file: str) -> str:
+    """Return what stands in config.toml, "" when it is no plain file: a FIFO and /dev/zero would never end."""
     try:
-        with open(file, encoding="utf-8", errors="replace") as opened:
-            return opened.read()
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""  # removed since the start: its supervisor runs on
+    try:
+        plain = stat.S_ISREG(os.fstat(fd).st_mode)
+        return os.read(fd, MAX_CONFIG).decode(errors="replace") if plain else ""
+    finally:
+        os.close(fd)
 
 
 def sockets(state_dir: str) -> tuple[str, ...]:

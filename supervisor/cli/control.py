@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,10 +24,9 @@ LOOK = 0.05  # seconds between two tries at the lock, which nothing announces
 @click.option("--now", is_flag=True, help="Kill what has not stopped after two seconds.")
 def stop(place: Place, now: bool) -> int:
     """Stop the supervisor and all its children; wait until gone."""
-    pid = ask.status(place).get("supervisor", {}).get("pid")
     begun = time.monotonic()
     ask.post(place, "/v1/stop", {"now": now})
-    _wait_gone(place, pid)
+    _wait_gone(place)
     terminal.say(f"stopped in {short(time.monotonic() - begun)}")
     return Exit.OK
 
@@ -100,18 +98,8 @@ def _save(place: Place, names: Sequence[str], *, enabled: bool) -> int:
     return save(place, names, enabled=enabled)
 
 
-def _wait_gone(place: Place, pid: object) -> None:
-    """Return when the supervisor's process is gone and its lock is free."""
-    if isinstance(pid, int):
-        try:
-            fd = os.pidfd_open(pid)
-        except OSError:  # gone already, or in another pid namespace: the lock tells
-            pass
-        else:
-            try:
-                select.select([fd], [], [])
-            finally:
-                os.close(fd)
+def _wait_gone(place: Place) -> None:
+    """Return when its lock is free: the kernel frees it with the process. A pid may mean another process here."""
     while not _free(place.paths.lock):
         time.sleep(LOOK)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from supervisor import client
 from supervisor.cli.place import Place, find
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
@@ -50,9 +51,8 @@ def configured(where: Place) -> dict[str, list[str]]:
     import tomllib
 
     try:
-        with open(where.config, "rb") as file:
-            found = tomllib.load(file)
-    except (OSError, ValueError):
+        found = tomllib.loads(client.config_text(where.config))
+    except (ValueError, RecursionError):
         return {}
     return {kind: list(found[kind]) for kind in ("tasks", "consumers") if isinstance(found.get(kind), dict)}
 
