@@ -90,6 +90,7 @@ class Driver:
             case ev.Dump() if process:
                 self.known[name].condemned_for = process.doing()
                 process.send(DUMP_SIGNAL)
+                process.send(SIGTERM)  # with it: what holds it up may end by the first, and begin another run
             case ev.Prepare(member):
                 self._around.evict(name, member)
             case ev.Changed():

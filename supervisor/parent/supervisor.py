@@ -133,11 +133,11 @@ class Supervisor:
             self.driver.feed(name, ev.Restart(why="its code changed"), now)
         self.site.journal.alive(time.time())
         self.guarding.keep(now)
-        self._check_state_folder()
+        self._check_state_folder(now)
         if self.keepers.all_gone(now) and not self.fleet.shutdown:
             self.stop("the last web process has gone", kill=False)
 
-    def _check_state_folder(self) -> None:
+    def _check_state_folder(self, now: float) -> None:
         """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make."""
         held = self.lock.check()
         if held == "lost":
@@ -146,6 +146,8 @@ class Supervisor:
         if held == "renewed":
             state_folder.restore(self.site.paths, os.geteuid())
             self.site.say("warning", f"{self.site.paths.root}: the state folder was removed; made again")
+            for name in list(self.fleet.children):  # they write their logs and ledgers into files without a name
+                self.driver.feed(name, ev.Restart(why="the state folder was removed"), now)
         self.server.check()
 
     def _on_signals(self, ready: list[tuple[int, int]], now: float) -> None:
