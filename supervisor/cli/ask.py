@@ -9,10 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from supervisor import client
+from supervisor.cli import options
 from supervisor.cli.place import Place
-from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError
+from supervisor.core import names
+from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError, WrongUsage
+from supervisor.core.status import children
 
 PATIENCE = 10.0  # seconds for an answer that needs no work; a healthy supervisor needs milliseconds
+
+_ERRORS: dict[int, type[SupervisorError]] = {400: WrongUsage, 404: NoSuchChild}
 
 Reply = Mapping[str, Any]
 
@@ -21,12 +26,24 @@ def status(place: Place) -> Reply:
     return get(place, "/v1/status")
 
 
-def child(place: Place, name: str) -> Reply:
-    return get(place, f"/v1/children/{quote(name, safe=':')}")
+def child(place: Place, name: str, what: str = "") -> Reply:
+    return _of_child(place, "GET", name, what, None, PATIENCE)
 
 
 def order(place: Place, name: str, verb: str, body: Mapping[str, Any], *, timeout: float | None = PATIENCE) -> Reply:
-    return post(place, f"/v1/children/{quote(name, safe=':')}/{verb}", body, timeout=timeout)
+    return _of_child(place, "POST", name, f"/{verb}", body, timeout)
+
+
+def missing(place: Place, name: str, found: Reply) -> str:
+    """Return what to say when the status `found` has no child or group of that name, else ""."""
+    groups = {str(each.get("group")) for each in children(found)}
+    known = groups | {str(each.get("name")) for each in children(found)}
+    group = name.partition(":")[0]
+    if name in known:
+        return ""
+    if group not in groups and any(group in each for each in options.configured(place).values()):
+        return f"{place.short(place.config)} has {group!r}, but it is not applied yet (supervisor reload{place.option})"
+    return names.unknown("child", name, known if ":" in name else groups)
 
 
 def get(place: Place, path: str) -> Reply:
@@ -42,6 +59,19 @@ def dumps(value: object, *, indent: int | None = 2) -> str:
     return json.dumps(value, indent=indent, default=str).replace("\x7f", "\\u007f")
 
 
+def _of_child(
+    place: Place, method: str, name: str, what: str, body: Mapping[str, Any] | None, timeout: float | None
+) -> Reply:
+    try:
+        return _request(place, method, f"/v1/children/{quote(name, safe=':')}{what}", body, timeout)
+    except NoSuchChild as error:
+        try:
+            said = missing(place, name, status(place))
+        except SupervisorError:  # it has stopped meanwhile
+            said = ""
+        raise NoSuchChild(said or str(error)) from error
+
+
 def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | None, timeout: float | None) -> Reply:
     try:
         code, reply = client.request(place.sockets, method, path, body, timeout=timeout)
@@ -51,7 +81,7 @@ def _request(place: Place, method: str, path: str, body: Mapping[str, Any] | Non
         return reply
     said = str(reply.get("error") or f"the supervisor answered {code}")
     said += f"; {reply['suggestion']}" if reply.get("suggestion") else ""
-    raise NoSuchChild(said) if code == 404 else SupervisorError(said)
+    raise _ERRORS.get(code, SupervisorError)(said)
 
 
 def _not_running(place: Place) -> str:

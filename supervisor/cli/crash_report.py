@@ -13,9 +13,9 @@ import click
 
 from supervisor import logs as form
 from supervisor.cli import ask, options, terminal
-from supervisor.cli.group import similar, verb
+from supervisor.cli.group import verb
 from supervisor.cli.place import Place
-from supervisor.core import culprit
+from supervisor.core import culprit, names
 from supervisor.core.errors import Exit, NoSuchChild, SupervisorError
 from supervisor.core.escape import escape, line
 from supervisor.core.status import Cell, Table
@@ -106,7 +106,7 @@ def _member(file: str) -> str:
 def _explain_none(place: Place, name: str) -> None:
     known = [each for kind in options.configured(place).values() for each in kind]
     if known and name.partition(":")[0] not in known:
-        raise NoSuchChild(f"there is no child {name!r}.{similar(name, known)}")
+        raise NoSuchChild(names.unknown("child", name, known))
     terminal.tell(f"no report of {name} in {place.short(place.paths.crashes)}: it never died unasked")
 
 

@@ -50,11 +50,11 @@ _VERBS = {verb: entry for group in GROUPS.values() for verb, entry in group.item
 
 
 def similar(name: str, known: Sequence[str]) -> str:
-    """Return " Did you mean 'status'?" or ""."""
-    from difflib import get_close_matches
+    """Return " Did you mean 'status'?" or "", in the words click has for options."""
+    from supervisor.core.names import near
 
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    found = near(name, known)
+    return f" {found[0].upper()}{found[1:]}" if found else ""
 
 
 class Verbs(click.Group):

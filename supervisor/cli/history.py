@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from supervisor.cli import ask, options, terminal
-from supervisor.cli.group import similar, verb
+from supervisor.cli.group import verb
 from supervisor.cli.place import Place
-from supervisor.core.errors import Exit, NoSuchChild, SupervisorError
+from supervisor.core import names
+from supervisor.core.errors import Exit, NoSuchChild, SupervisorError, WrongUsage
 from supervisor.core.escape import line
 from supervisor.core.status import Cell, Table
 from supervisor.core.words import ago, cut, epoch, short, width
@@ -81,13 +82,13 @@ def _short(seconds: object) -> str:
 
 
 def _records(place: Place, name: str, limit: int) -> list[Run]:
-    from supervisor.child.schedule.ledger import records
+    from supervisor.child.schedule.ledger_file import records
 
     file = place.paths.ledger(name)
     if not os.path.exists(file):
         known = options.configured(place)
         if name not in known.get("tasks", ()):
-            raise NoSuchChild(_unknown(name, known))
+            raise _error(name, known)
         return []
     try:
         return [dict(found) for found in records(file, limit=limit)]
@@ -95,7 +96,7 @@ def _records(place: Place, name: str, limit: int) -> list[Run]:
         raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
 
 
-def _unknown(name: str, known: Mapping[str, Sequence[str]]) -> str:
+def _error(name: str, known: Mapping[str, Sequence[str]]) -> SupervisorError:
     if name in known.get("consumers", ()):
-        return f"{name!r} is a consumer: it has no runs (supervisor status {name})"
-    return f"there is no task {name!r}.{similar(name, known.get('tasks', ()))}"
+        return WrongUsage(names.no_task(name))
+    return NoSuchChild(names.unknown("task", name, known.get("tasks", ())))

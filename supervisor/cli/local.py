@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervisor.cli import report, terminal
-from supervisor.cli.group import similar
 from supervisor.cli.place import Place
-from supervisor.core.errors import Exit, NoSuchChild, SupervisorError
+from supervisor.core import names
+from supervisor.core.errors import Exit, NoSuchChild, SupervisorError, WrongUsage
 from supervisor.core.escape import escape, line
 from supervisor.core.spec import ChildSpec, Plan, TaskSettings, plan_from_json
 from supervisor.core.words import short
@@ -53,8 +53,8 @@ def _task(plan: Plan, name: str) -> tuple[ChildSpec, TaskSettings]:
         if child.group == name and isinstance(child.settings, TaskSettings):
             return child, child.settings
     if any(child.group == name for child in plan.children):
-        raise SupervisorError(f"{name!r} is no task: only tasks have runs")
-    raise NoSuchChild(f"there is no task {name!r}.{similar(name, [child.group for child in tasks])}")
+        raise WrongUsage(names.no_task(name))
+    raise NoSuchChild(names.unknown("task", name, [child.group for child in tasks]))
 
 
 def _call(spec: ChildSpec, settings: TaskSettings, slot: float) -> Any:

@@ -13,10 +13,11 @@ import click
 
 from supervisor import logs as form
 from supervisor.cli import options, terminal
-from supervisor.cli.group import similar, verb
+from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.cli.tail import Tail
 from supervisor.core.errors import Exit, NoSuchChild
+from supervisor.core.names import unknown
 from supervisor.core.words import epoch
 
 LOOK = 0.15  # seconds between two looks at the files
@@ -151,7 +152,7 @@ class Reader:
         known |= {part for child in self._children() for part in (child, child.partition(":")[0])}
         for name in self._names:
             if name not in known and name.partition(":")[0] not in known:
-                raise NoSuchChild(f"there is no child {name!r}.{similar(name, sorted(known))}")
+                raise NoSuchChild(unknown("child", name, known))
 
     def _look(self) -> None:
         for child in self._children():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from supervisor.cli import ask, options, terminal
 from supervisor.cli.group import verb
@@ -18,7 +17,7 @@ from supervisor.core.escape import escape, line
 @options.as_json
 def stack(place: Place, name: str, as_json: bool) -> int:
     """Show the Python stacks of all threads of a living child, taken by itself."""
-    found = ask.get(place, f"/v1/children/{quote(name, safe=':')}/stack").get("stacks")
+    found = ask.child(place, name, "/stack").get("stacks")
     texts = {str(child): redact.text(str(text)) for child, text in found.items()} if isinstance(found, Mapping) else {}
     if as_json:
         terminal.say(ask.dumps(texts))

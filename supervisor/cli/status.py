@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from supervisor.cli import ask, options, terminal
-from supervisor.cli.group import similar, verb
+from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit, NoSuchChild, NotRunning, SupervisorError, TimedOut
 from supervisor.core.footer import footer
@@ -49,10 +49,9 @@ def status(
 def fetch(place: Place, names: Sequence[str] = ()) -> Status:
     """Return the status, only with the children of these names. Raises NoSuchChild for a name that is none."""
     found = ask.status(place)
-    known = [str(c.get(key)) for c in children(found) for key in ("name", "group")]
     for name in names:
-        if name not in known:
-            raise NoSuchChild(f"there is no child {name!r}.{similar(name, known)}")
+        if missing := ask.missing(place, name, found):
+            raise NoSuchChild(missing)
     return {**found, "children": named(found, names)}
 
 

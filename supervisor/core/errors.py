@@ -17,7 +17,7 @@ class Exit(IntEnum):
     USAGE = 2  # click's own code for bad usage; also an invalid configuration
     NOT_RUNNING = 3  # as LSB's status
     NO_SUCH_CHILD = 4
-    TIMED_OUT = 5  # --wait
+    TIMED_OUT = 5  # no answer in time: --wait, or a supervisor that does not answer
     BUG = 70  # EX_SOFTWARE of sysexits.h: ours, never the user's
     TEMPFAIL = 75  # EX_TEMPFAIL: a child that cannot wait for its dependency by itself
     CONFIG = 78  # EX_CONFIG: what no retry can mend (missing module, wrong signature)
@@ -39,6 +39,10 @@ class AlreadyRunning(SupervisorError):
 
 class NoSuchChild(SupervisorError):
     exit = Exit.NO_SUCH_CHILD
+
+
+class WrongUsage(SupervisorError):
+    exit = Exit.USAGE
 
 
 class TimedOut(SupervisorError):

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from supervisor import client
 from supervisor.core.errors import SupervisorError, TimedOut
+from supervisor.core.names import missing, near
 from supervisor.core.status import children, healthy, named, sentence, verdict
 from supervisor.fastapi import thread
 
@@ -85,5 +85,5 @@ class Answers:
 
 def _no_child(status: Mapping[str, Any], name: str) -> str:
     known = [str(child.get("group") or child.get("name")) for child in children(status)]
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"there is no child {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    hint = near(name, known)  # only the near one: a web page need not tell everybody the names of all
+    return missing("child", name) + (f"; {hint}" if hint else "")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from supervisor.core import names
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.core.wire.control import Refusal
@@ -101,7 +102,7 @@ class Runs:
 
     def _refusal(self, name: str, state: State) -> Refusal | None:
         if self._site.fleet.specs[name].kind != "task":
-            return Refusal(409, f"{name} is no task: it has no runs", None)
+            return Refusal(400, names.no_task(name))
         if state in (State.BACKOFF, State.FATAL):
             hint = f"see why: supervisor explain {name}; try again: supervisor restart {name}"
             return Refusal(409, f"{name} is in {state.value}: it has no process to run in", hint)

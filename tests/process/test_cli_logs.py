@@ -112,7 +112,7 @@ def test_nothing_in_a_log_moves_the_cursor(own: Project) -> None:
 def test_an_unknown_name_is_refused_and_a_known_one_without_a_log_is_not(own: Project) -> None:
     write(own, "orders:1", line("orders:1", "x", 1))
     typo = own.run("logs", "order")
-    assert (typo.returncode, typo.stderr) == (4, "error: there is no child 'order'. Did you mean 'orders'?\n")
+    assert (typo.returncode, typo.stderr) == (4, "error: there is no child 'order'; did you mean 'orders'?\n")
     none = own.run("logs", "b")
     assert (none.returncode, none.stdout) == (0, "")
     assert "no log yet in .supervisor/logs" in none.stderr

@@ -176,7 +176,7 @@ def test_history_reads_the_ledger_without_a_supervisor(own: Project) -> None:
 
 def test_history_of_what_has_none_says_why(own: Project) -> None:
     done = own.run("history", "tsk1")
-    assert (done.returncode, done.stderr) == (4, "error: there is no task 'tsk1'. Did you mean 'task1'?\n")
+    assert (done.returncode, done.stderr) == (4, "error: there is no task 'tsk1'; did you mean 'task1'?\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

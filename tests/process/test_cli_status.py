@@ -164,7 +164,7 @@ def test_names_select_children_and_a_typo_gets_a_suggestion(own: Project) -> Non
         typo = own.run("status", "taks1")
     assert [c["name"] for c in json.loads(one.stdout)["children"]] == ["task1"]
     assert check.returncode == 0
-    assert (typo.returncode, typo.stderr) == (4, "error: there is no child 'taks1'. Did you mean 'task1'?\n")
+    assert (typo.returncode, typo.stderr) == (4, "error: there is no child 'taks1'; did you mean 'task1'?\n")
 
 
 def test_wait_ends_when_all_is_well(own: Project) -> None:

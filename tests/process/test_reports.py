@@ -103,7 +103,7 @@ def test_without_a_report_it_says_whether_the_child_exists(project: Callable[...
     assert "it never died unasked" in told.stderr
     unknown = made.run("report", "onne")
     assert unknown.returncode == 4
-    assert "Did you mean 'one'?" in unknown.stderr
+    assert "did you mean 'one'?" in unknown.stderr
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, "\x00"], ids=["empty", "cut", "list", "deep", "0"])

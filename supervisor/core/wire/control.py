@@ -6,7 +6,6 @@ Whatever bytes arrive, the answer is a Command, or a Refusal that says what was 
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from supervisor.core import names
 from supervisor.core.wire.commands import (
     CHAOS,
     Chaos,
@@ -100,8 +100,7 @@ def parse(method: str, target: str, body: bytes) -> Command | Refusal:
 
 
 def no_such_child(name: str, known: Iterable[str]) -> Refusal:
-    names = sorted(known)
-    return Refusal(404, f"no child is named {_shown(name)}", _near(name, names) or _one_of("children", names))
+    return Refusal(404, names.missing("child", name), names.hint("child", name, known) or None)
 
 
 def _flag(argument: str) -> _Key:
@@ -227,8 +226,7 @@ def _refuse(status: int, text: str, suggestion: str | None = None) -> NoReturn:
 
 
 def _near(text: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(text[:100], list(known), 1)  # cut: its cost grows with the square
-    return f"did you mean {near[0]!r}?" if near else None
+    return names.near(text, known) or None
 
 
 def _one_of(what: str, known: Iterable[str]) -> str:

@@ -225,6 +225,6 @@ def test_a_command_is_described_in_one_line() -> None:
 
 def test_a_child_that_is_not_there_names_the_nearest_or_all() -> None:
     assert no_such_child("ordres", ["orders", "task1"]) == Refusal(
-        404, 'no child is named "ordres"', "did you mean 'orders'?"
+        404, "there is no child 'ordres'", "did you mean 'orders'?"
     )
     assert no_such_child("zzz", ["task1", "orders"]).suggestion == "children: orders, task1"
