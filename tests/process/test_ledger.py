@@ -8,12 +8,15 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from supervisor.child.birth import LastExit
-from supervisor.child.schedule.ledger import Ledger, Row, connect, records
+from supervisor.child.schedule.held import Held
+from supervisor.child.schedule.ledger import Ledger
+from supervisor.child.schedule.ledger_file import Row, connect, records
 from supervisor.core.schedule.missed import Range
 
 NOW = 1_795_590_000.0
@@ -22,7 +25,9 @@ NOW = 1_795_590_000.0
 class Opened:
     """A ledger on a file, with a clock that the test moves, and what it told."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, folder: bool = False) -> None:
+        if folder:
+            path.parent.mkdir()
         self.path = str(path)
         self.now = NOW
         self.told: list[str] = []
@@ -246,24 +251,89 @@ def test_a_folder_that_cannot_be_written_costs_the_history_and_not_the_runs(tmp_
     opened.ledger.shut()
 
 
-def test_a_full_disk_is_told_once_and_later_records_are_written(tmp_path: Path) -> None:
+@contextmanager
+def full_disk() -> Iterator[None]:
     """A limit on the size of files is a disk that is full, for this process only."""
-    opened = Opened(tmp_path / "mail.db")
-    opened.run(NOW)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        opened.run(NOW + 10)
-        opened.run(NOW + 20)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, old)
-    opened.run(NOW + 30)
+
+
+def test_a_full_disk_is_told_once_and_what_it_kept_out_is_written_later(opened: Opened) -> None:
+    opened.run(NOW)
+    with full_disk():
+        opened.run(NOW + 10)
+        opened.run(NOW + 20, "failed")
+        assert opened.ledger.has(NOW + 10)
+        assert opened.ledger.settled() == NOW + 20
+        assert "history is not kept" in str(opened.ledger.problem)
     assert len(opened.told) == 1
-    assert "this record is missing" in opened.told[0]
+    assert opened.states() == ["ok"]
+    opened.ledger.look()
+    assert opened.ledger.problem is None
+    assert opened.states() == ["ok", "ok", "failed"]
+
+
+def test_a_run_that_ends_while_the_disk_is_full_is_not_left_running(opened: Opened) -> None:
+    row = opened.ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    with full_disk():
+        opened.ledger.finish(row, "ok", duration=1.0)
+        assert opened.states() == ["running"]
+    opened.run(NOW + 10)
+    assert opened.states() == ["ok", "ok"]
+
+
+def test_of_a_disk_that_is_full_for_long_the_oldest_runs_become_one_range() -> None:
+    held = Held(most=3)
+    for at in range(6):
+        held.add({"slot": NOW + at, "kind": "schedule", "state": "ok", "started": NOW + at})
+    held.add({"slot": NOW, "kind": "manual", "state": "ok", "started": NOW})
+    kept = [(row["slot"] - NOW, row["kind"], row["state"], row.get("slots")) for row in held]
+    assert kept == [(0, "schedule", "lost", 5), (5, "schedule", "ok", None), (0, "manual", "ok", None)]
+    assert held.covers(NOW + 2, "schedule")
+
+
+def test_a_ledger_that_begins_without_its_file_takes_it_when_it_is_there(tmp_path: Path) -> None:
+    earlier = Opened(tmp_path / "history" / "mail.db", folder=True)
+    earlier.ledger.set_meta("trigger", "every 10s")
+    earlier.run(NOW)
+    earlier.ledger.begin(NOW + 10, "schedule", attempt=1, lateness=0.0)
+    earlier.ledger.shut()
+    (tmp_path / "history").rename(tmp_path / "away")
+    opened = Opened(tmp_path / "history" / "mail.db")
+    opened.ledger.set_meta("trigger", "every 10s")
+    opened.ledger.set_meta("since", NOW + 55)
+    opened.run(NOW + 60)
+    assert "history is not kept" in str(opened.ledger.problem)
+    (tmp_path / "away").rename(tmp_path / "history")
+    opened.now = NOW + 70
+    assert opened.ledger.look() == (NOW + 10, NOW + 55)
+    assert opened.ledger.problem is None
+    assert opened.states() == ["ok", "running", "ok"]
+    assert [row["slot"] for row in opened.ledger.close_open(None)] == [NOW + 10]
     opened.ledger.shut()
-    assert [r["slot"][-8:-5] for r in records(opened.path)] == [":00", ":30"]
+
+
+@pytest.mark.parametrize("ends", [("",), ("", "-wal", "-shm")], ids=["the file alone", "all three"])
+def test_a_file_that_is_deleted_begins_anew_and_it_is_said(opened: Opened, ends: tuple[str, ...]) -> None:
+    opened.ledger.set_meta("trigger", "every 10s")
+    opened.run(NOW)
+    for end in ends:
+        os.unlink(opened.path + end)
+    opened.ledger.look()
+    opened.ledger.look()
+    assert len(opened.told) == 1
+    assert "deleted or replaced" in opened.told[0]
+    assert opened.ledger.settled() == NOW
+    opened.run(NOW + 10)
+    assert opened.states() == ["ok"]
+    again = opened.again()
+    assert (again.meta("trigger"), again.settled()) == ("every 10s", NOW + 10)
 
 
 def test_history_reads_while_the_runner_writes_and_with_the_sqlite_command(opened: Opened) -> None:

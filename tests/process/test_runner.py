@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from supervisor.core.schedule.slots import Every
+from supervisor.core.wire.messages import Notice
 from support.eventually import eventually
 from support.tasks import Task
 
@@ -378,3 +380,30 @@ def test_a_restart_every_moment_still_runs_every_slot(task: Make) -> None:
     assert len(found) >= 3
     slots = [s for r in mail.records for s in Every(1).between(slot(r) - 0.5, slot({"slot": r.get("last", r["slot"])}))]
     assert slots == list(range(int(slots[0]), int(slots[-1]) + 1))
+
+
+def test_status_notes_that_records_are_not_kept_until_they_are_again(task: Make) -> None:
+    """A folder in the file's place is a file that cannot be had, for root too."""
+    mail = task("def run(): ...", every=0.2)
+    os.mkdir(mail.path)
+    with mail.start() as child:
+        facts = child.wait_facts(lambda f: f.get("note") and f.get("last_run"))
+        assert "runs go on, their history is not kept" in facts["note"]
+        os.rmdir(mail.path)
+        child.wait_facts(lambda f: "note" in f and not f["note"])
+        child.terminate()
+        assert child.exit_code() == 0
+        ran = [run["slot"] for run in child.runs if run["state"] == "ok"]
+    assert [record["slot"] for record in mail.records if record["state"] == "ok"] == ran
+
+
+def test_a_deleted_ledger_is_made_anew_while_the_task_runs(task: Make) -> None:
+    mail = task("def run(): ...", every=0.2)
+    with mail.start() as child:
+        child.wait_run(state="ok")
+        for end in ("", "-wal", "-shm"):
+            os.unlink(mail.path + end)
+        assert "begins anew" in child.wait_notice("ledger").text
+        child.wait_run(count=len(child.runs) + 2, state="ok")
+        assert "ok" in {record["state"] for record in mail.records}
+        assert len([m for m in child.read() if isinstance(m, Notice)]) == 1

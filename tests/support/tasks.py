@@ -10,7 +10,8 @@ from typing import Any
 
 from supervisor.child.birth import LastExit
 from supervisor.child.schedule import runner
-from supervisor.child.schedule.ledger import Ledger, records
+from supervisor.child.schedule.ledger import Ledger
+from supervisor.child.schedule.ledger_file import records
 from supervisor.core.spec import Policy, TaskSettings
 from support.child import ForkedChild, spec
 

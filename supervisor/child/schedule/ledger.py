@@ -13,30 +13,18 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-if TYPE_CHECKING:  # `history` reads this file in the user's terminal: nothing heavy
+from supervisor.child.schedule.held import Held
+from supervisor.child.schedule.ledger_file import COLUMNS, OPEN, UPSERT, FutureVersion, Row, connect, rows, settled
+from supervisor.core.schedule.unwritten import ended
+
+if TYPE_CHECKING:
     from supervisor.child.birth import LastExit
     from supervisor.core.schedule.missed import Range
 
-VERSION = 1
-OPEN = "finished IS NULL AND state IN ('running', 'interrupted')"
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    """CREATE TABLE IF NOT EXISTS run (
-        slot REAL NOT NULL, kind TEXT NOT NULL, last REAL, slots INTEGER, state TEXT NOT NULL, reason TEXT,
-        attempt INTEGER, started REAL, finished REAL, duration REAL, lateness REAL, error TEXT, result TEXT, id TEXT,
-        PRIMARY KEY (slot, kind)) WITHOUT ROWID""",
-    f"PRAGMA user_version = {VERSION}",
-)
-_COLUMNS = ("slot", "kind", "last", "slots", "state", "reason", "attempt", "started", "finished", "duration")
-COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id")
-_UPSERT = f"INSERT OR REPLACE INTO run ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-_TIMES = ("slot", "last", "started", "finished")
-# A cause of core.lifecycle to what became of the run that was going.
-_ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
-Row = dict[str, Any]
+AGAIN = 5.0  # seconds between two looks whether the file can be had by now
 Tell = Callable[[str, str], None]  # code, text
+Gap = tuple[float, float]  # epoch seconds, after and until
 
 
 class Ledger:
@@ -44,7 +32,12 @@ class Ledger:
 
     def __init__(self, path: str, tell: Tell, *, now: Callable[[], float] = time.time) -> None:
         self._path, self._tell, self._now = path, tell, now
-        self._troubled = False
+        self.problem: str | None = None  # why records are not kept, until they are again
+        self._held = Held()
+        self._meta: dict[str, Any] = {}  # what this process said: a file that begins anew is told again
+        self._unsaved: set[str] = set()  # keys of it
+        self._file: tuple[int, int] | None = None  # which file is open; None: there is none, records are in memory
+        self._tried = now()
         self._db = self._open()
 
     def begin(self, slot: float, kind: str, *, attempt: int, lateness: float, id: str | None = None) -> Row:
@@ -79,28 +72,43 @@ class Ledger:
     def interrupt(self) -> None:
         """SIGTERM came: whoever kills this process now, the run was interrupted. Called by a signal handler."""
         self._do("UPDATE run SET state = 'interrupted' WHERE state = 'running'")
+        self._held.interrupt()
+
+    def look(self) -> Gap | None:
+        """Is the file at its path still the open one, and can be written what could not?
+
+        Returns a time of which neither the file nor this process has records.
+        """
+        if self._file is None:
+            return self._back() if not 0 <= self._now() - self._tried < AGAIN else None
+        if _identity(self._path) != self._file:
+            self._anew()
+        self._catch_up()
+        return None
 
     def close_open(self, previous: LastExit | None) -> list[Row]:
         """Close what an earlier process left running; return these rows."""
-        rows = self._rows(f"SELECT * FROM run WHERE {OPEN} ORDER BY slot")
-        for row in rows:
-            said = _ENDS.get(previous.cause) if previous else None
-            row["state"] = said or ("interrupted" if row["state"] == "interrupted" else "lost")
-            row["error"] = previous.reason if previous else "the supervisor and the process ended together"
+        found = self._rows(f"SELECT * FROM run WHERE {OPEN} ORDER BY slot")
+        for row in found:
+            cause, reason = (previous.cause, previous.reason) if previous else (None, None)
+            row["state"], row["error"] = ended(row["state"], cause, reason)
             row["finished"] = self._now()
             self._put(row)
-        return rows
+        return found
 
     def has(self, slot: float, kind: str = "schedule") -> bool:
         """Whether this very slot has a record."""
         sql = "SELECT 1 FROM run WHERE kind = ? AND slot <= ? AND coalesce(last, slot) >= ? LIMIT 1"
-        return self._one(sql, (kind, slot, slot)) is not None
+        return self._held.covers(slot, kind) or self._one(sql, (kind, slot, slot)) is not None
 
     def settled(self) -> float | None:
         """Return up to when all slots are dealt with, or None in a new ledger."""
-        sql = "SELECT max(coalesce(last, slot)) FROM run WHERE kind = 'schedule'"
-        found = [t for t in ((self._one(sql) or [None])[0], self.meta("since")) if t is not None]
-        return max(found, default=None)
+        try:
+            found = settled(self._db)
+        except sqlite3.Error as e:
+            self._trouble(e)
+            found = None
+        return max((t for t in (found, self._held.settled()) if t is not None), default=None)
 
     def last(self) -> Row | None:
         """Return the newest run that started."""
@@ -109,17 +117,22 @@ class Ledger:
 
     def forget_future(self, now: float) -> None:
         """The clock was set back: slots after `now` are not missed yet. What started stays, and never starts again."""
+        self._held.forget_future(now)
         self._do("DELETE FROM run WHERE started IS NULL AND slot > ?", (now,))
         self._do("UPDATE run SET last = ?, slots = NULL WHERE started IS NULL AND last > ?", (now, now))
         if (self.meta("since") or 0.0) > now:
             self.set_meta("since", now)
 
     def meta(self, key: str) -> Any:
+        if key in self._unsaved:
+            return self._meta[key]
         row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
         return row[0] if row else None
 
     def set_meta(self, key: str, value: Any) -> None:
-        self._do("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self._meta[key] = value
+        self._unsaved.add(key)
+        self._save_meta()
 
     def prune(self, *, keep: float, most: int) -> None:
         """Drop rows older than `keep` seconds, and the oldest over `most`; what they settled stays settled."""
@@ -134,53 +147,103 @@ class Ledger:
     def shut(self) -> None:
         self._db.close()
 
-    def _put(self, row: Mapping[str, Any]) -> None:
-        self._do(_UPSERT, tuple(row.get(column) for column in COLUMNS))
+    def _put(self, row: Row) -> None:
+        if self._do(UPSERT, _values(row)):
+            self._held.drop(row)
+            self._catch_up()
+        else:
+            self._held.add(row)
 
-    def _do(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+    def _catch_up(self) -> None:
+        """Write what could not be written before."""
+        for row in self._held:
+            if not self._do(UPSERT, _values(row)):
+                return
+            self._held.drop(row)
+        self._save_meta()
+
+    def _save_meta(self) -> None:
+        for key in sorted(self._unsaved):
+            if not self._do("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, self._meta[key])):
+                return
+            self._unsaved.discard(key)
+
+    def _do(self, sql: str, values: tuple[Any, ...] = ()) -> bool:
         try:
             self._db.execute(sql, values)
         except sqlite3.OperationalError as e:  # disk full, locked, read-only: the next write may succeed
-            self._trouble(f"{self._path}: {e}; runs go on, this record is missing")
+            return self._trouble(e)
         except sqlite3.DatabaseError as e:  # malformed
             self._db.close()
             self._db = self._moved(e)
-            self._again(sql, values)
-        else:
-            self._troubled = False
+            self._unsaved.update(self._meta)
+            return self._again(sql, values)
+        if self._file is not None:
+            self.problem = None
+        return True
 
-    def _again(self, sql: str, values: tuple[Any, ...]) -> None:
+    def _again(self, sql: str, values: tuple[Any, ...]) -> bool:
         try:
             self._db.execute(sql, values)
         except sqlite3.Error as e:
-            self._trouble(f"{self._path}: {e}; runs go on, this record is missing")
+            return self._trouble(e)
+        return True
 
     def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         try:
             return self._db.execute(sql, values).fetchone()
         except sqlite3.Error as e:
-            self._trouble(f"{self._path}: cannot be read: {e}")
+            self._trouble(e)
             return None
 
     def _rows(self, sql: str) -> list[Row]:
         try:
             return rows(self._db, sql)
         except sqlite3.Error as e:
-            self._trouble(f"{self._path}: cannot be read: {e}")
+            self._trouble(e)
             return []
 
-    def _trouble(self, text: str) -> None:
-        if not self._troubled:  # once, until a write succeeds again
+    def _trouble(self, error: Exception) -> bool:
+        """Tell it once, until a write succeeds again. Returns False: nothing was written."""
+        text = f"runs go on, their history is not kept: {error} ({self._path})"
+        if self.problem is None:
             self._tell("ledger", text)
-        self._troubled = True
+        self.problem = text
+        return False
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return connect(self._path)
+            made = connect(self._path)
         except sqlite3.OperationalError as e:
             return self._without(e)
         except (sqlite3.DatabaseError, FutureVersion) as e:
             return self._moved(e)
+        self._file = _identity(self._path)
+        return made
+
+    def _anew(self) -> None:
+        """Somebody deleted the file, or put another in its place; what was settled stays so."""
+        self._meta["since"] = self.settled() or self._now()
+        self._db.close()
+        self._tell("ledger", f"{self._path} was deleted or replaced: the history begins anew")
+        self._db = self._open()
+        self._unsaved.update(self._meta)
+
+    def _back(self) -> Gap | None:
+        """Try to have the file, and put into it what is only in memory."""
+        self._tried = self._now()
+        try:
+            found = connect(self._path)
+        except (sqlite3.Error, FutureVersion):
+            return None
+        kept, begun = self._rows("SELECT * FROM run"), self._meta.get("since")
+        self._db.close()
+        self._db, self._file, self.problem = found, _identity(self._path), None
+        known, same = self.settled(), self.meta("trigger") == self._meta.get("trigger")
+        self._unsaved.update(self._meta)
+        for row in kept:
+            self._put(row)
+        return (known, begun) if same and known is not None and begun is not None and known < begun else None
 
     def _moved(self, error: Exception) -> sqlite3.Connection:
         """Put a file that cannot be used aside and begin a new one."""
@@ -192,82 +255,28 @@ class Ledger:
             made = connect(self._path)
         except (OSError, sqlite3.Error) as e:
             return self._without(e)
+        self._file = _identity(self._path)
         self._tell("ledger", f"{self._path}: {error}; it was moved to {aside}, the history begins anew")
         return made
 
     def _without(self, error: Exception) -> sqlite3.Connection:
-        self._tell("ledger", f"{self._path}: {error}; runs go on, their history is not kept")
+        self._file = None
+        self._trouble(error)
         return connect(":memory:")
 
 
-class FutureVersion(Exception):
-    """A later release wrote this file."""
+def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(column) for column in COLUMNS)
 
 
-def connect(path: str) -> sqlite3.Connection:
-    """Open or make the writer's file. Raises sqlite3.Error and FutureVersion."""
-    db = sqlite3.connect(path, timeout=2.0, isolation_level=None, cached_statements=16)
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        db.execute("PRAGMA cache_size = -64")  # KiB: a ledger is appended to, there is one per child
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise FutureVersion(f"it is of version {version}, this release writes version {VERSION}")
-        if (said := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(said)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut may lose the last rows
-        for statement in _SCHEMA:
-            db.execute(statement)
-    except BaseException:
-        db.close()
-        raise
-    return db
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def warm_up() -> None:
     """Let SQLite set itself up; nothing stays open."""
     connect(":memory:").close()
-
-
-def rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
-    cursor = db.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def records(path: str, *, limit: int = 20) -> list[Row]:
-    """Return the newest `limit` records, the latest last, with times as RFC 3339. The file is only read.
-
-    Raises sqlite3.Error when it cannot be.
-    """
-    db = _reader(path)
-    try:
-        found = rows(db, "SELECT * FROM run ORDER BY coalesce(started, last, slot) DESC LIMIT ?", (limit,))
-    finally:
-        db.close()
-    task = os.path.basename(path).removesuffix(".db")
-    return [record(task, row) for row in reversed(found)]
-
-
-def record(task: str, row: Mapping[str, Any]) -> Row:
-    """Return a row as people and programs exchange it; what it does not have is left out."""
-    made = {"task": task} | {key: value for key in COLUMNS if (value := row.get(key)) is not None}
-    return made | {key: stamp(made[key]) for key in _TIMES if key in made}
-
-
-def stamp(t: float) -> str:
-    return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _reader(path: str) -> sqlite3.Connection:
-    """A reader of a folder that it may not write in cannot share the log of changes: it reads what is in the file."""
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
-        db = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=2.0)
-        try:
-            db.execute("SELECT 1 FROM run LIMIT 1")
-            return db
-        except sqlite3.Error:
-            db.close()
-            if "immutable" in mode:
-                raise
-    raise AssertionError

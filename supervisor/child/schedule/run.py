@@ -18,7 +18,8 @@ from typing import Any
 from supervisor.child.context import TaskContext
 from supervisor.child.runtime import Runtime
 from supervisor.child.schedule.attempt import Attempts, Outcome
-from supervisor.child.schedule.ledger import Ledger, Row, record, stamp
+from supervisor.child.schedule.ledger import Ledger
+from supervisor.child.schedule.ledger_file import Row, record, stamp
 from supervisor.core.lifecycle.backoff import delay
 from supervisor.core.schedule.missed import Range
 from supervisor.core.spec import TaskSettings
@@ -62,6 +63,7 @@ class Runs:
         self._judge(outcome, kind)
         self.last = row
         self._rt.facts(last_run=self.brief(row), last_error=_cut(outcome.error), progress=None, progress_text=None)
+        self._rt.facts(note=self._ledger.problem)
         self.report(row)
 
     def report(self, row: Row) -> None:
@@ -109,6 +111,7 @@ class Runs:
         attempt = 1
         while True:
             row = self._ledger.begin(slot, kind, attempt=attempt, lateness=lateness, id=id)
+            self._rt.facts(note=self._ledger.problem)  # the run may take hours
             outcome = self._attempt(slot, kind, attempt)
             self._ledger.finish(
                 row, outcome.state, duration=outcome.duration, error=outcome.error, result=outcome.result

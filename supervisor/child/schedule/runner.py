@@ -16,11 +16,12 @@ from supervisor.child.resources import Resources
 from supervisor.child.runtime import Runtime
 from supervisor.child.schedule import clock
 from supervisor.child.schedule.attempt import Attempts
-from supervisor.child.schedule.ledger import Ledger, stamp, warm_up
+from supervisor.child.schedule.ledger import Ledger, warm_up
+from supervisor.child.schedule.ledger_file import stamp
 from supervisor.child.schedule.run import Runs
 from supervisor.core import journal
 from supervisor.core.errors import Exit
-from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun
+from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
 from supervisor.core.schedule.missed import closed as all_closed
 from supervisor.core.schedule.slots import Trigger, trigger
 from supervisor.core.spec import TaskSettings
@@ -137,6 +138,7 @@ class Runner:
                 return
 
     def _run(self, slot: float) -> None:
+        self._look_at_the_ledger()
         self.runs.run(slot, "schedule")
         self.recorded = slot
 
@@ -159,9 +161,17 @@ class Runner:
         self.scheduler.reschedule()
 
     def _ordered(self, args: Mapping[str, Any]) -> None:
+        self._look_at_the_ledger()
         given = args.get("slot")
         slot = float(given) if given else round(time.time(), 3)
         self.runs.run(slot, str(args.get("kind", "manual")), args.get("id"))
+
+    def _look_at_the_ledger(self) -> None:
+        """A file that could not be had until now: what no process recorded is closed as a new process would."""
+        if gap := self.ledger.look():
+            self.ledger.close_open(self.rt.birth.previous)
+            for each in unclosed(self.trigger, *gap, self._disabled()):
+                self.ledger.close(each)
 
     def _look_at_the_clock(self) -> None:
         step = time.time() - time.monotonic() - self.skew
@@ -187,7 +197,8 @@ class Runner:
         upcoming = self._upcoming()
         waits = self.barrier > time.time() and upcoming != self.scheduler.next_slot
         waiting = f"slots until {stamp(self.barrier)} have run: the clock was set back" if waits else None
-        self.rt.facts(next_slot=upcoming, waiting=waiting)
+        self._look_at_the_ledger()
+        self.rt.facts(next_slot=upcoming, waiting=waiting, note=self.ledger.problem)
         wait = LONGEST_WAIT if idle is None else min(idle, LONGEST_WAIT)
         if wait > 0 and not self.rt.leaving and not self._spent():
             self.rt.enter("idle", budget=wait + SLACK)

@@ -1,0 +1,119 @@
+"""RUNS IN A CHILD, and in the user's terminal for `history`: the file of a ledger, how it is made, opened and read."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+VERSION = 1
+OPEN = "finished IS NULL AND state IN ('running', 'interrupted')"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS run (
+        slot REAL NOT NULL, kind TEXT NOT NULL, last REAL, slots INTEGER, state TEXT NOT NULL, reason TEXT,
+        attempt INTEGER, started REAL, finished REAL, duration REAL, lateness REAL, error TEXT, result TEXT, id TEXT,
+        PRIMARY KEY (slot, kind)) WITHOUT ROWID""",
+    f"PRAGMA user_version = {VERSION}",
+)
+_COLUMNS = ("slot", "kind", "last", "slots", "state", "reason", "attempt", "started", "finished", "duration")
+COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id")
+UPSERT = f"INSERT OR REPLACE INTO run ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_TIMES = ("slot", "last", "started", "finished")
+Row = dict[str, Any]
+
+
+class FutureVersion(Exception):
+    """A later release wrote this file."""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """Open or make the writer's file. Raises sqlite3.Error and FutureVersion."""
+    db = sqlite3.connect(path, timeout=2.0, isolation_level=None, cached_statements=16)
+    try:
+        db.execute("PRAGMA cache_size = -64")  # KiB: a ledger is appended to, there is one per child
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise FutureVersion(f"it is of version {version}, this release writes version {VERSION}")
+        if (said := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(said)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut may lose the last rows
+        for statement in _SCHEMA if version < VERSION else ():
+            db.execute(statement)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def warm_up() -> None:
+    """Let SQLite set itself up; nothing stays open."""
+    connect(":memory:").close()
+
+
+def rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
+    cursor = db.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the file says: the newest rows, the latest last, and up to when all slots are dealt with."""
+
+    rows: list[Row]
+    settled: float | None
+    meta: dict[str, Any]
+
+
+def contents(path: str, *, limit: int, only: str = "TRUE") -> Contents:
+    """Read the newest `limit` rows that are `only` so. Raises sqlite3.Error when the file cannot be read."""
+    db = _reader(path)
+    try:
+        sql = f"SELECT * FROM run WHERE {only} ORDER BY coalesce(started, last, slot) DESC LIMIT ?"
+        found = rows(db, sql, (limit,))
+        return Contents(found[::-1], settled(db), dict(db.execute("SELECT key, value FROM meta")))
+    finally:
+        db.close()
+
+
+def records(path: str, *, limit: int = 20) -> list[Row]:
+    """Return the newest `limit` records as the file has them, the latest last, with times as RFC 3339."""
+    task = os.path.basename(path).removesuffix(".db")
+    return [record(task, row) for row in contents(path, limit=limit).rows]
+
+
+def settled(db: sqlite3.Connection) -> float | None:
+    """Return up to when all slots are dealt with, or None in a new ledger."""
+    found = db.execute("SELECT max(coalesce(last, slot)) FROM run WHERE kind = 'schedule'").fetchone()
+    since = db.execute("SELECT value FROM meta WHERE key = 'since'").fetchone()
+    return max((row[0] for row in (found, since) if row and row[0] is not None), default=None)
+
+
+def record(task: str, row: Mapping[str, Any]) -> Row:
+    """Return a row as people and programs exchange it; what it does not have is left out."""
+    made = {"task": task} | {key: value for key in COLUMNS if (value := row.get(key)) is not None}
+    return made | {key: stamp(made[key]) for key in _TIMES if key in made}
+
+
+def stamp(t: float) -> str:
+    return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _reader(path: str) -> sqlite3.Connection:
+    """A reader of a folder that it may not write in cannot share the log of changes: it reads what is in the file."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        db = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=2.0)
+        try:
+            db.execute("SELECT 1 FROM run LIMIT 1")
+            return db
+        except sqlite3.Error:
+            db.close()
+            if "immutable" in mode:
+                raise
+    raise AssertionError
