@@ -60,6 +60,9 @@ def _run(arguments: Sequence[str]) -> int:
         return leave.exit_code
     except click.Abort:
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return error.exit_code
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "supervisor"
         return _say(f"{error.format_message()}\n  more: {where} --help", error.exit_code)

@@ -11,7 +11,7 @@ from supervisor.cli.place import Place
 from supervisor.core.errors import Exit
 
 
-@verb(example='eval "$(supervisor completion bash)"   (in ~/.bashrc)')
+@verb(example='eval "$(supervisor completion bash)"   (in ~/.bashrc)', help_alone=True)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(place: Place, shell: str) -> int:
     """Print the completion script for your shell."""

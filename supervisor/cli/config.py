@@ -25,11 +25,16 @@ def check(place: Place) -> int:
     return Exit.OK
 
 
-@verb(example="supervisor config show\nsupervisor config schema > supervisor.schema.json")
+@verb(example="supervisor config show\nsupervisor config schema > supervisor.schema.json", help_alone=True)
 @click.argument("what", type=click.Choice(["show", "schema"]))
 @click.option("--json", "as_json", is_flag=True, help="Data for programs.")
 def config(place: Place, what: str, as_json: bool) -> int:
-    """Show the configuration with every default, secrets hidden; or its schema, for editors."""
+    """Show the configuration, or its schema.
+
+    \b
+    show    every value with its default, secrets hidden
+    schema  the JSON schema of config.toml, for editors
+    """
     if what == "schema":
         from supervisor.core.config import schema
 

@@ -95,8 +95,11 @@ class Verb(click.Command):
                 formatter.write("".join(f"  {text}\n" for text in self.example.splitlines()))
 
 
-def verb(*, example: str = "") -> Callable[[Callable[..., int]], Verb]:
-    """Make a verb of a function whose first argument is the Place; --config may stand behind the verb too."""
+def verb(*, example: str = "", help_alone: bool = False) -> Callable[[Callable[..., int]], Verb]:
+    """Make a verb of a function whose first argument is the Place; --config may stand behind the verb too.
+
+    `help_alone`: without any argument it shows its help, as it must be told what to do.
+    """
 
     def decorate(function: Callable[..., int]) -> Verb:
         @click.pass_context
@@ -105,7 +108,7 @@ def verb(*, example: str = "") -> Callable[[Callable[..., int]], Verb]:
 
         call.__doc__ = function.__doc__
         call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        made = click.command(function.__name__, cls=Verb)(config_option(call))
+        made = click.command(function.__name__, cls=Verb, no_args_is_help=help_alone)(config_option(call))
         made.example = example
         return made
 

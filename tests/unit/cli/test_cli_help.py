@@ -53,6 +53,22 @@ def test_bad_usage_ends_with_two_and_says_what_was_meant(
     assert said in found.err
 
 
+@pytest.mark.parametrize("verb", ["config", "completion"])
+def test_a_verb_that_must_be_told_what_shows_its_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute([verb]) == 2
+    found = capsys.readouterr()
+    assert cli.execute([verb, "--help"]) == 0
+    assert (found.out, found.err) == ("", capsys.readouterr().out)
+    assert "\t" not in found.err
+
+
+def test_config_says_what_it_can_show_each_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["config"]) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert "  show    every value with its default, secrets hidden" in shown
+    assert "  schema  the JSON schema of config.toml, for editors" in shown
+
+
 def test_a_bug_of_ours_is_one_line_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
