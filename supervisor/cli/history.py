@@ -16,8 +16,9 @@ from supervisor.cli.place import Place
 from supervisor.core import names
 from supervisor.core.errors import Exit, NoSuchChild, SupervisorError, WrongUsage
 from supervisor.core.escape import line
+from supervisor.core.prose import gist, shorten
 from supervisor.core.status import Cell, Table
-from supervisor.core.words import ago, cut, epoch, short, width
+from supervisor.core.words import ago, epoch, short, width
 
 _STATES = {"ok": ("✓", "green"), "skipped": ("○", "dim"), "missed": ("○", "dim"), "running": ("▶", "cyan")}
 _HEADER = ("SLOT", "KIND", "STATE", "TOOK", "LATE", "TRY", "ENDED", "ERROR")
@@ -49,7 +50,7 @@ def table(runs: Sequence[Run], columns: int | None, now: float) -> Table:
     widths = [max(width(h), *(width(row[at].text) for row in rows)) for at, h in enumerate(_HEADER)]
     if columns is not None:
         widths[_TEXT] = min(widths[_TEXT], max(LEAST, columns - sum(widths[:_TEXT]) - 2 * _TEXT))
-    cells = tuple((*row[:_TEXT], Cell(cut(row[_TEXT].text, widths[_TEXT]), row[_TEXT].style)) for row in rows)
+    cells = tuple((*row[:_TEXT], Cell(shorten(row[_TEXT].text, widths[_TEXT]), row[_TEXT].style)) for row in rows)
     return Table(_HEADER, cells, tuple(widths))
 
 
@@ -61,13 +62,18 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
     return (
         Cell(_instant(run.get("slot"))),
         Cell(line(str(run.get("kind") or "-"))),
-        Cell(f"{sign} {line(state)}" + (f" ×{run['slots']}" if run.get("slots") else ""), style),
+        Cell(f"{sign} {line(state)}" + _times(run.get("slots")), style),
         Cell(_short(run.get("duration"))),
         Cell(_short(run.get("lateness"))),
         Cell(line(str(run.get("attempt") or "-"))),
         Cell(ago(now - ended) if ended else "-"),
-        Cell(line(why.strip().splitlines()[-1]) if why.strip() else ""),
+        Cell(line(gist(why))),
     )
+
+
+def _times(slots: object) -> str:
+    """A range of slots that did not run is one record."""
+    return f" ×{slots}" if isinstance(slots, int) and slots > 1 else ""
 
 
 def _instant(time: object) -> str:
