@@ -7,20 +7,20 @@ import re
 from supervisor.core.words import cut, width
 
 _BACKGROUND = re.compile(r"\s*\(Background on this error at: [^)]*\)?")  # SQLAlchemy's, under every error
-_TRACEBACK = "Traceback (most recent call last)"
 _MORE = "…"
 
 
 def gist(error: str) -> str:
-    r"""Return the one line of an error that says what it is: its first, of a traceback its last.
+    r"""Return the one line of an error that says what it is: its first, of a traceback the first below it.
 
     >>> gist("OperationalError: connection refused\n\tIs the server running?\n(Background on this error at: https://x)")
     'OperationalError: connection refused'
     """
-    lines = [each.strip() for each in _BACKGROUND.sub("", error).splitlines() if each.strip()]
-    if not lines:
-        return ""
-    return lines[-1] if lines[0].startswith(_TRACEBACK) else lines[0]
+    lines = [each for each in _BACKGROUND.sub("", error).splitlines() if each.strip()]
+    if lines and lines[0].startswith("Traceback"):
+        frames = [at for at, each in enumerate(lines[:-1]) if each.startswith("  ") or not at]
+        lines = lines[frames[-1] + 1 :] if frames else lines
+    return lines[0].strip() if lines else ""
 
 
 def shorten(text: str, columns: int) -> str:

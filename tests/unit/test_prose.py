@@ -21,6 +21,12 @@ PSYCOPG = """\
         (PSYCOPG, PSYCOPG.splitlines()[0]),
         ("unavailable: no (Background on this error at: https://sqlalche.me/e/20/e3q8)", "unavailable: no"),
         ('Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: no', "ValueError: no"),
+        (
+            f'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    g()\nError: {PSYCOPG}',
+            f"Error: {PSYCOPG.splitlines()[0]}",
+        ),
+        ("Traceback\nValueError: no", "ValueError: no"),
+        ("Traceback", "Traceback"),
         ("\n  first \nsecond", "first"),
         (" \n", ""),
     ],
