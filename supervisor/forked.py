@@ -38,6 +38,12 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def give_back_memory() -> None:
+    """glibc keeps the pages of what was freed."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def close_all_but(keep: Collection[int]) -> None:
     """Siblings' pipes, pidfds, the epoll (it is shared!), the control socket, the lock: none is ours."""
     start = 3

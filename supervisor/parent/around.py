@@ -11,7 +11,7 @@ from supervisor.child.main import main as child_main
 from supervisor.core.alerts import kind_of
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
-from supervisor.core.spec import ConsumerSettings
+from supervisor.core.spec import ConsumerSettings, Plan, SupervisorSettings
 from supervisor.core.wire.messages import Run
 from supervisor.core.wire.messages import Stacks as StacksPart
 from supervisor.helper import calls
@@ -45,17 +45,18 @@ class Around:
         self.code = CodeWatch(site)
         self.poisons = Poisons(site, lambda name, order: self.driver.order(name, order))
         self._forked_at: dict[str, float] = {}
+        self._made: tuple[Plan, SupervisorSettings] | None = None
 
     def fork(self, name: str) -> Process:
         site, child = self._site, self._site.fleet.children[name]
         spec, known = site.fleet.specs[name], self.driver.known.get(name)
-        parent_pid, poison = os.getpid(), self.poisons.orders(name)
+        parent_pid, poison, settings = os.getpid(), self.poisons.orders(name), self._settings()
 
         def start(ends: Ends) -> None:
             child_main(
                 Birth(
                     spec=spec,
-                    supervisor=replace(site.plan.supervisor, state_dir=site.paths.root),
+                    supervisor=settings,
                     generation=child.generation,
                     previous=known.last_exit if known else None,
                     parent_pid=parent_pid,
@@ -74,6 +75,13 @@ class Around:
         self._forked_at[name] = time.monotonic()
         site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
         return process
+
+    def _settings(self) -> SupervisorSettings:
+        """As they are in force here; made once, so that no child writes to the pages of their names."""
+        plan = self._site.plan
+        if self._made is None or self._made[0] is not plan:
+            self._made = plan, replace(plan.supervisor, state_dir=self._site.paths.root)
+        return self._made[1]
 
     def evict(self, name: str, member: str) -> None:
         settings = self._site.fleet.specs[name].settings
