@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.culprit import guilty, last_line, latest, module_file
+from supervisor.core.culprit import guilty, last_line, latest, module_file, readable
 
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/app/supervisor/child/schedule/attempt.py", line 80, in run
@@ -36,6 +36,41 @@ def test_the_innermost_own_frame_of_a_traceback_is_guilty() -> None:
 
 def test_the_innermost_own_frame_of_a_dump_is_guilty() -> None:
     assert guilty(DUMP, "/srv/app/") == "tasks/images.py:5 in shrink"
+
+
+HUNG = """\
+Thread 0x00007f6ae60846c0 (most recent call first):
+  File "/srv/app/supervisor/child/heartbeat.py", line 54 in _run
+
+Thread 0x00007f6ae60846c1 (most recent call first):
+  File "/srv/app/tasks/helper.py", line 9 in wait
+
+Thread 0x00007f6ae6f48040 (most recent call first):
+  File "/srv/app/tasks/images.py", line 5 in shrink
+  File "/srv/app/supervisor/child/main.py", line 66 in _run
+"""
+
+
+def test_of_a_dump_the_main_thread_is_first_and_the_heartbeat_last() -> None:
+    assert readable(HUNG) == [
+        "Thread 0x00007f6ae6f48040 (most recent call first):",
+        '  File "/srv/app/tasks/images.py", line 5 in shrink',
+        "Thread 0x00007f6ae60846c1 (most recent call first):",
+        '  File "/srv/app/tasks/helper.py", line 9 in wait',
+        "Thread 0x00007f6ae60846c0 (most recent call first):",
+        '  File "/srv/app/supervisor/child/heartbeat.py", line 54 in _run',
+    ]
+    assert guilty(HUNG, "/srv/app") == "tasks/images.py:5 in shrink"
+
+
+def test_of_a_crash_the_thread_that_crashed_is_first() -> None:
+    other = HUNG.replace("Thread 0x00007f6ae60846c1", "Current thread 0x00007f6ae60846c1")
+    assert guilty(other, "/srv/app") == "tasks/helper.py:9 in wait"
+    assert [text for text in readable(DUMP) if not text.startswith(" ")] == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x00007f6ae6f48040 (most recent call first):",
+        "Thread 0x00007f6ae60846c0 (most recent call first):",
+    ]
 
 
 def test_code_of_others_is_never_guilty() -> None:
@@ -72,5 +107,6 @@ def test_a_module_has_two_places() -> None:
 @given(st.text(), st.text(max_size=20))
 def test_any_text_is_read(text: str, project: str) -> None:
     guilty(text, project)
+    readable(text)
     last_line(text)
     latest([text], project)
