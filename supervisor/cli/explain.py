@@ -16,12 +16,15 @@ from supervisor.cli.place import Place
 from supervisor.core import advice, culprit
 from supervisor.core.errors import Exit
 from supervisor.core.escape import escape, line
+from supervisor.core.prose import wrap
 from supervisor.core.status import healthy, sentence, state
 from supervisor.core.words import ago, coarse, epoch, short
 
 LAST_LINES = 5
 RECORDS = 200  # log lines in which a traceback is looked for
 STACK_LINES = 12
+LABEL = 14  # columns in front of what is told
+HANGING = 2  # and so many more where a line goes on
 Facts = Mapping[str, Any]
 _AFTER = {
     "hold": "it goes on at the longest wait (on_crash_loop = hold)",
@@ -38,7 +41,7 @@ def explain(place: Place, name: str) -> int:
     for child in _members(ask.child(place, name)):
         records = Reader(place, [str(child.get("name"))], _all).last(RECORDS, None, whole=True)
         lines = [_line(found) for found in records[-LAST_LINES:]]
-        terminal.say_all(explained(child, lines, now, _found(place, child, records)))
+        terminal.say_all(explained(child, lines, now, _found(place, child, records), terminal.columns()))
     return Exit.OK
 
 
@@ -52,11 +55,13 @@ class Found:
     changed: float | None = None  # when that was saved last, epoch seconds
 
 
-def explained(child: Facts, lines: Sequence[str], now: float, found: Found = Found()) -> list[str]:
+def explained(
+    child: Facts, lines: Sequence[str], now: float, found: Found = Found(), columns: int | None = None
+) -> list[str]:
     """Return the headline and below it what is known, each with a word in front. `now` is epoch seconds."""
     troubled = not healthy(child) or bool(child.get("restarts"))
     stacks = culprit.readable(str(child.get("stacks") or "")) if troubled else []
-    made = [". ".join(_headline(child, now)) + "."]
+    made = wrap(". ".join(_headline(child, now)) + ".", columns, hanging=2 * HANGING)
     failures = child.get("failures")
     for title, texts in (
         ("means", advice.means(child)),
@@ -74,7 +79,8 @@ def explained(child: Facts, lines: Sequence[str], now: float, found: Found = Fou
         ("try", advice.next_steps(child)),
     ):
         for at, text in enumerate(texts):
-            made.append(f"  {title if not at else '':<10}  {escape(text)}")
+            labelled = f"  {title if not at else '':<10}  {escape(text)}"
+            made += wrap(labelled, columns, hanging=LABEL + HANGING)
     return made
 
 
@@ -97,8 +103,8 @@ def _headline(child: Facts, now: float) -> Iterator[str]:
 
 def _last_exit(child: Facts, now: float) -> list[str]:
     last, lived = child.get("last_exit"), child.get("lived")
-    if not isinstance(last, Mapping):
-        return []
+    if not isinstance(last, Mapping) or (state(child) == "running" and last.get("cause") == "planned"):
+        return []  # a restart that was asked for is no news of one that is well
     how = f"signal {last['signal']}" if last.get("signal") else f"code {last.get('code')}"
     at = epoch(last.get("time"))
     said = [f"{last.get('cause')} ({how})" + (f" at {_clock(at)}, {ago(now - at)}" if at else "")]
@@ -149,10 +155,14 @@ def _reads(child: Facts) -> list[str]:
     found = child.get("partitions")
     parts = [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
     return [
-        f"{p.get('topic')}[{p.get('partition')}] at {p.get('position')}, lag {p.get('lag')}"
+        f"{p.get('topic')}[{p.get('partition')}] at {_known(p.get('position'))}, lag {_known(p.get('lag'))}"
         + (", paused" if p.get("paused") else "")
         for p in parts
     ]
+
+
+def _known(number: object) -> str:
+    return "-" if number is None else str(number)
 
 
 def _error(child: Facts, found: Found) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from supervisor.cli.explain import Found, explained
 from supervisor.cli.group import GROUPS
+from supervisor.core.words import width
 from supervisor.logs import local
 from support.statuses import NOW, ORDERS, TASK1, TASK2, child, down, stamp
 
@@ -97,6 +98,14 @@ TROUBLES = {
         {**ORDERS, "waiting": "broker db:9092: Connection refused"},
         ("orders is waiting: broker db:9092", "waits for Kafka", "supervisor config show"),
     ),
+    "waiting for the embedded broker, which is off": (
+        {**ORDERS, "waiting": "the embedded broker is disabled", "remedy": "supervisor enable broker"},
+        (
+            "orders is waiting: the embedded broker is disabled",
+            "when the embedded broker serves",
+            "supervisor enable broker",
+        ),
+    ),
     "waiting for a database": (
         {**ORDERS, "waiting": "what the handler needs is away: OperationalError: connection refused"},
         ("orders is waiting: what the handler needs", "waits for its database", "supervisor config show"),
@@ -171,6 +180,31 @@ def test_the_stacks_of_a_hang_are_shown_without_what_every_child_has_below() -> 
     assert not any("parent/main.py" in text for text in told)
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+def test_what_is_long_goes_on_under_its_own_column(columns: int) -> None:
+    error = "OperationalError: connection to server at 10.0.0.1, port 5432 failed: Connection refused, is it running?"
+    detail = {**TASK1, "last_error": error, "last_run": {"state": "failed", "error": error}}
+    told = explained(detail, ["14:07:14.00 " + "fetching invoices " * 9], NOW, columns=columns)
+    assert max(map(width, told)) <= columns
+    at = next(index for index, text in enumerate(told) if text.startswith("  means"))
+    assert all(text.startswith("  ") for text in told[1:at]), "the headline goes on behind an indent"
+    assert all(text[2:12].strip() in LABELS or text.startswith(" " * 14) for text in told[at:])
+    whole = " ".join(" ".join(explained(detail, [], NOW)).split())
+    assert " ".join(error.split()) in " ".join(" ".join(told).split()), whole
+
+
+LABELS = ("means", "last exit", "last run", "error", "doing", "last lines", "config", "code", "try")
+
+
+def test_a_planned_end_is_no_news_of_one_that_is_well() -> None:
+    ended = _ended("planned", "disabled by root", code=0, signal=None)
+    assert not any("last exit" in text for text in explained(child("a", last_exit=ended), [], NOW))
+    off = child("a", state="stopped", enabled=False, pid=None, last_exit=ended)
+    assert any("planned" in text for text in explained(off, [], NOW))
+    crashed = child("a", last_exit=_ended("crash", "killed by SIGSEGV"))
+    assert any("crash" in text for text in explained(crashed, [], NOW))
+
+
 def test_a_disabled_child_says_who_and_how_to_enable_it() -> None:
     told = explained(TASK2, [], NOW)
     assert told[0] == "task2 is disabled. Disabled at run time by alice for another 2h: db migration."
@@ -182,6 +216,11 @@ def test_a_consumer_says_where_it_reads() -> None:
     told = explained({**ORDERS, "partitions": parts, "phase": "handling", "subject": "orders"}, [], NOW)
     assert "  doing       handling orders for 1s, pid 4211" in told
     assert "  reads       orders[2] at 114, lag 3, paused" in told
+
+
+def test_a_position_that_is_not_known_yet_is_a_dash() -> None:
+    parts = [{"topic": "orders", "partition": 2, "position": None, "lag": None, "paused": False}]
+    assert "  reads       orders[2] at -, lag -" in explained({**ORDERS, "partitions": parts}, [], NOW)
 
 
 def test_what_a_child_says_of_itself_and_a_dead_member_that_stays_are_told() -> None:
