@@ -76,13 +76,14 @@ def test_names_groups_and_the_number_of_lines(own: Project) -> None:
 
 
 def test_level_grep_and_since_choose(own: Project) -> None:
+    now = (datetime.now(UTC) - START).total_seconds()  # minutes may have passed since this file was imported
     write(
         own,
         "a",
-        line("a", "old", 0),
-        line("a", "could not connect", 1500, level="error"),
-        line("a", "slow", 1501, level="warning"),
-        line("a", "connected", 1502),
+        line("a", "old", now - 1800),
+        line("a", "could not connect", now - 300, level="error"),
+        line("a", "slow", now - 299, level="warning"),
+        line("a", "connected", now - 298),
     )
     assert shown(own, "--level", "warning") == ["a              ERROR could not connect", "a              WARNING slow"]
     assert shown(own, "--grep", "connect") == ["a              ERROR could not connect", "a              connected"]
