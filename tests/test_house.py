@@ -37,7 +37,7 @@ DOORS = {
     "supervisor/cli/report.py: helper": "start and check read config.toml in their own process",
     "supervisor/cli/local.py: child": "a run without a supervisor takes place in the command's own process",
     "supervisor/core/config/reference.py: sys": "run as a program, it prints the README's table",
-    "supervisor/cli/history.py: child": "history reads the ledger's file by itself",
+    "supervisor/cli/past.py: child": "history reads the ledger's file by itself",
     "supervisor/cli/checks/apart.py: forked": "a check runs in a process of its own, as a helper does",
     "supervisor/cli/checks/project.py: child": "whether a resource opens is tried by the child's own code",
     "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",
@@ -56,7 +56,6 @@ OWNERS = {
     "cronsim": ["supervisor/core/schedule/*", "supervisor/core/config/*"],
     "tomlkit": ["supervisor/cli/*", "supervisor/core/config/*"],
     "click": ["supervisor/cli/*"],
-    "rich": ["supervisor/cli/*"],
     "fastapi": ["supervisor/fastapi/*"],
     "typing_extensions": ["supervisor/core/kafka/record.py"],
 }
