@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from supervisor.core.spec import plan_from_json
+from supervisor.core.spec import BrokerSettings, plan_from_json
+from supervisor.core.wire.messages import Order
 from supervisor.helper import calls
 from supervisor.parent.driver import Driver
 from supervisor.parent.helpers import Outcome
@@ -99,7 +100,17 @@ class Reloading:
         for change in changes:
             if change["change"] == "supervisor":
                 site.say("warning", str(change["what"]))
+        self._make_topics()
         self._driver.act(site.fleet.apply(site.plan.children, site.enabled, now), now)
+
+    def _make_topics(self) -> None:
+        """The embedded broker goes on with what it holds. One order each: a frame is small."""
+        for spec in self._site.plan.children:
+            old = self._site.fleet.specs.get(spec.name)
+            if old and isinstance(spec.settings, BrokerSettings) and isinstance(old.settings, BrokerSettings):
+                for topic, partitions in spec.settings.topics.items():
+                    if topic not in old.settings.topics:
+                        self._driver.order(spec.name, Order("topic", {"name": topic, "partitions": partitions}))
 
     def settle_toggles(self) -> None:
         """Drop overrides whose time is over, or whose very key was edited."""

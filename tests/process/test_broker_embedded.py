@@ -8,7 +8,8 @@ from pathlib import Path
 
 from supervisor.child.broker.address import publish, read, withdraw
 from supervisor.core.kafka.address import Address
-from support.kafka import EmbeddedBroker
+from support.eventually import eventually
+from support.kafka import WITHIN, EmbeddedBroker
 
 
 def test_it_publishes_its_address_and_takes_it_back(tmp_path: Path) -> None:
@@ -56,6 +57,17 @@ def test_a_drain_ends_it_and_each_start_is_another_incarnation(tmp_path: Path) -
             server.order("drain")
             assert server.exit_code() == 0
     assert len(seen) == 2
+
+
+def test_a_topic_is_made_by_order_while_it_serves_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    with EmbeddedBroker(tmp_path, {"events": 3}) as server:
+        kafka = server.kafka()
+        kafka.produce("events", [b"x"], partition=2)
+        for name, partitions in (("events", 1), ("more", 2)):
+            server.order("topic", name=name, partitions=partitions)
+        eventually(lambda: kafka.partitions("more") == 2, within=WITHIN)
+        assert kafka.partitions("events") == 3
+        assert kafka.end("events", 2) == 1
 
 
 def test_the_address_of_another_incarnation_is_not_taken_away(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ class Kafka:
         with self._reader() as reader:
             return int(reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=WITHIN)[1])
 
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions the broker says that the topic has; 0: there is none."""
+        with self._reader() as reader:
+            found = reader.list_topics(timeout=WITHIN).topics.get(topic)
+            return len(found.partitions) if found is not None else 0
+
     def committed(self, group: str, topic: str, partition: int = 0) -> int:
         """Return the group's committed offset as the broker has it, -1001 when there is none."""
         from confluent_kafka import TopicPartition

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 def run(rt: Runtime) -> int:
     """Serve until the process is to leave. Raises LoadError when this librdkafka has no such broker."""
     assert isinstance(rt.spec.settings, BrokerSettings)
-    address = _start(rt.spec.settings)
+    cluster = _start(rt.spec.settings)
+    address = Address(cluster.bootstrap_servers, uuid.uuid4().hex, os.getpid())
     publish(rt.paths.broker, address)
     try:
         rt.facts(demo=True, note=f"in memory, for development only, at {address.bootstrap_servers}")
@@ -29,16 +30,26 @@ def run(rt: Runtime) -> int:
         log.warning("demo broker at %s: in memory, for development only", address.bootstrap_servers)
         while not rt.leaving:
             rt.wait(None)
+            _take_orders(rt, cluster)
     finally:
         withdraw(rt.paths.broker, address)
     return Exit.OK
 
 
-def _start(settings: BrokerSettings) -> Address:
+def _take_orders(rt: Runtime, cluster: MockCluster) -> None:
+    while order := rt.next_order():
+        if order.verb == "topic":
+            try:
+                cluster.create_topic(str(order.args["name"]), int(order.args["partitions"]))
+            except BrokerError as e:
+                log.error("%s", e)  # noqa: TRY400  no traceback tells more
+
+
+def _start(settings: BrokerSettings) -> MockCluster:
     try:
         cluster = MockCluster()
         for topic, partitions in settings.topics.items():
             cluster.create_topic(topic, partitions)
     except BrokerError as e:
         raise LoadError(str(e), permanent=True) from e
-    return Address(cluster.bootstrap_servers, uuid.uuid4().hex, os.getpid())
+    return cluster

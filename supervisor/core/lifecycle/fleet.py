@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import Action, Event, How
-from supervisor.core.spec import ChildSpec, ConsumerSettings
+from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Settings
 
 LAST_SHARE = 0.8  # of the grace period, after which the broker is ended beside its clients
 HURRY = 2.0  # seconds that a second signal leaves
@@ -181,7 +181,12 @@ class Fleet:
 
 def born_with(spec: ChildSpec) -> tuple[object, ...]:
     """What a process is told at its birth only, so that a change needs a new one."""
-    settings = spec.settings
-    # a member need not know how many others there are: the group shares the partitions out by itself
-    alone = replace(settings, processes=0) if isinstance(settings, ConsumerSettings) else settings
-    return spec.kind, alone, spec.policy.heartbeat_interval
+    return spec.kind, _own(spec.settings), spec.policy.heartbeat_interval
+
+
+def _own(settings: Settings) -> Settings:
+    if isinstance(settings, ConsumerSettings):  # the group shares the partitions out by itself, however many members
+        return replace(settings, processes=0)
+    if isinstance(settings, BrokerSettings):  # it makes topics while it serves, by order; anew, it would be empty
+        return replace(settings, topics={})
+    return settings

@@ -165,7 +165,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parent to child. `verb`: drain, run, pause, resume, stack, usage, chaos; `args` are the verb's own."""
+    """Parent to child. `verb`: drain, run, pause, resume, poison, topic, stack, usage, chaos; `args` are its own."""
 
     verb: str
     args: Mapping[str, Any]

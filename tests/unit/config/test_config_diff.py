@@ -101,6 +101,14 @@ def test_the_embedded_broker_comes_and_goes_with_its_consumers() -> None:
     assert changes(TASK, TASK + CONSUMER) == [("add", "broker", "new broker"), ("add", "c", "new consumer, topics t")]
 
 
+def test_another_topic_is_made_by_the_embedded_broker_that_runs() -> None:
+    other = CONSUMER.replace("consumers.c", "consumers.d").replace('"t"', '"u"') + 'dead_letter_topic = "u.dlq"\n'
+    assert changes(CONSUMER, CONSUMER + other) == [
+        ("update", "broker", "topics.u none → 4, topics.u.dlq none → 1"),
+        ("add", "d", "new consumer, topics u"),
+    ]
+
+
 def test_a_task_that_becomes_a_consumer_of_that_name_is_restarted_as_one() -> None:
     assert changes(TASK, REAL + CONSUMER.replace(".c]", ".a]"))[0][:2] == ("restart", "a")
     assert changes(TASK, REAL + CONSUMER.replace(".c]", ".a]"))[0][2].startswith("task → consumer")
