@@ -31,6 +31,8 @@ def means(child: Facts) -> list[str]:
     if unkillable(child):
         said.append("SIGKILL was sent and it is still there: the kernel waits for a device or a network disk")
         said.append("no second copy starts before it is gone")
+    elif waits_for(child) and child.get("remedy"):
+        said.append("it runs and waits; it goes on by itself when the embedded broker serves again")
     elif waits_for(child) == "broker":
         said.append("it runs and waits for Kafka; nothing is lost, and it goes on by itself when the broker is back")
     elif waits_for(child) == "database":
@@ -64,6 +66,8 @@ def next_steps(child: Facts) -> list[str]:
         ]
     if word in ("backoff", "fatal"):
         return _down(child, name, group, task=task)
+    if waits_for(child) and child.get("remedy"):
+        return [str(child["remedy"]), f"supervisor logs -f {name}"]
     if waits_for(child) in ("broker", "database"):
         return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
     if paused_at(child):

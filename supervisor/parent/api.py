@@ -11,6 +11,7 @@ from supervisor import __version__
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import How
 from supervisor.core.overrides import Override
+from supervisor.core.spec import ChildSpec
 from supervisor.core.wire import control
 from supervisor.core.wire.control import Command, Refusal, no_such_child
 from supervisor.parent import chaos, crashes
@@ -22,7 +23,7 @@ from supervisor.parent.runs import Runs
 from supervisor.parent.saving import Saving
 from supervisor.parent.server import Respond
 from supervisor.parent.site import Site, moment
-from supervisor.parent.snapshot import child_status, detail, iso, supervisor_status
+from supervisor.parent.snapshot import Missing, child_status, detail, iso, missing_broker, supervisor_status
 from supervisor.parent.stacks import Stacks
 
 Stop = Callable[[str, bool], None]
@@ -112,7 +113,14 @@ class Api:
         child, spec = site.fleet.children[name], site.fleet.specs[name]
         override = site.toggles.current.get(spec.group)
         known = self._driver.known.get(name) or Known()
-        return child_status(child, spec, known, override, moment(), enabled=site.enabled(spec))
+        enabled, missing = site.enabled(spec), self._missing(spec)
+        return child_status(child, spec, known, override, moment(), enabled=enabled, missing=missing)
+
+    def _missing(self, spec: ChildSpec) -> Missing | None:
+        fleet = self._site.fleet
+        first = next(iter(fleet.children.values()))  # the broker, if there is one
+        about = fleet.specs[first.name]
+        return missing_broker(spec, first, enabled=self._site.enabled(about)) if about.kind == "broker" else None
 
     def _detail(self, name: str) -> dict[str, Any]:
         self._driver.look_at_all(time.monotonic())

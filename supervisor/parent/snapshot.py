@@ -29,13 +29,41 @@ class Moment:
         return None if mono is None else iso(self.wall + mono - self.mono)
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Another child that this one cannot do without, and what to type."""
+
+    text: str
+    remedy: str
+
+
+def missing_broker(spec: ChildSpec, broker: Child, *, enabled: bool) -> Missing | None:
+    """A consumer only sees that nobody listens; that the embedded broker was switched off is known here."""
+    if not isinstance(spec.settings, ConsumerSettings) or spec.settings.bootstrap_servers != "embedded":
+        return None
+    if not enabled:
+        return Missing("the embedded broker is disabled", f"supervisor enable {broker.name}")
+    if broker.state is not State.RUNNING:
+        return Missing(f"the embedded broker is {broker.state.value}", f"supervisor explain {broker.name}")
+    return None
+
+
 def iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def child_status(
-    child: Child, spec: ChildSpec, known: Known, override: Override | None, at: Moment, *, enabled: bool
+    child: Child,
+    spec: ChildSpec,
+    known: Known,
+    override: Override | None,
+    at: Moment,
+    *,
+    enabled: bool,
+    missing: Missing | None = None,
 ) -> dict[str, Any]:
+    waiting = _waiting(known) if child.state is State.RUNNING else None
+    missing = missing if waiting else None
     shown = {
         "name": child.name,
         "group": spec.group,
@@ -54,7 +82,8 @@ def child_status(
         "heartbeat_age": at.mono - known.beat_at if known.beat_at is not None and child.alive else None,
         "reason": child.reason or None,
         "next_try": at.instant(child.deadline) if child.state is State.BACKOFF else None,
-        "waiting": _waiting(known) if child.state is State.RUNNING else None,
+        "waiting": missing.text if missing else waiting,
+        "remedy": missing.remedy if missing else None,
         "where": spec.where,
         "last_exit": _last_exit(known),
     }

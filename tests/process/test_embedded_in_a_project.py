@@ -66,3 +66,22 @@ def test_a_broker_that_is_replaced_gets_no_consumer_called_stuck(project: Callab
         again = supervisor.wait_child("one", lambda child: child["pid"] != first["pid"] and reads(child), WITHIN)
         assert again["last_exit"]["reason"] == "recycle: the embedded broker restarted"
         assert again["restarts"] == 0
+
+
+def test_a_broker_that_is_disabled_is_named_with_the_command_that_brings_it_back(
+    project: Callable[..., Project],
+) -> None:
+    mine = project(FAST + consumer("one"), CODE)
+    with mine.supervisor() as supervisor:
+        supervisor.wait_child("one", reads, WITHIN)
+        assert supervisor.request("POST", "/v1/children/broker/disable", {})[0] == 200
+        for told in (1, 2):  # while its clients run, and from the start on
+            supervisor.wait_child("one", lambda child: child["waiting"] == "the embedded broker is disabled", WITHIN)
+            said = supervisor.cli("explain", "one").stdout
+            assert said.startswith("one is waiting: the embedded broker is disabled."), said
+            assert "  try         supervisor enable broker\n" in said
+            if told == 1:
+                assert supervisor.stop() == 0
+                supervisor.start()
+        assert supervisor.cli("enable", "broker").returncode == 0
+        supervisor.wait_child("one", lambda child: reads(child) and not child["waiting"], WITHIN)
