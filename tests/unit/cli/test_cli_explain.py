@@ -218,6 +218,11 @@ def test_a_consumer_says_where_it_reads() -> None:
     assert "  reads       orders[2] at 114, lag 3, paused" in told
 
 
+def test_a_position_that_is_not_known_yet_is_a_dash() -> None:
+    parts = [{"topic": "orders", "partition": 2, "position": None, "lag": None, "paused": False}]
+    assert "  reads       orders[2] at -, lag -" in explained({**ORDERS, "partitions": parts}, [], NOW)
+
+
 def test_what_a_child_says_of_itself_and_a_dead_member_that_stays_are_told() -> None:
     last = {"cause": "crash", "reason": "SIGSEGV", "signal": 11, "not_evicted": "its dead member is still in group"}
     told = explained({**ORDERS, "note": "the partition is paused", "last_exit": last}, [], NOW)
