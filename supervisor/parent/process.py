@@ -157,6 +157,8 @@ def fork_bare(name: str, target: Callable[..., None], *args: Any) -> Process:
             _signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     # otherwise every later start() polls, and may reap, the other children behind our back
     multiprocess.process._children.discard(handle)
+    # its two descriptors, and a finalizer that every later child would find and free: for join(), which is not used
+    handle._popen.close()
     try:
         return Process(pid=handle.pid, pidfd=os.pidfd_open(handle.pid), handle=handle)
     except OSError:  # the pipes took the last descriptors: a process that cannot be watched must not be
