@@ -37,7 +37,7 @@ def warnings(status: Facts) -> list[Problem]:
         if how in _BAD_RUNS and child.get("enabled", True) and healthy(child):
             name = line(str(child.get("name", "?")))
             why = line(gist(last_error(child)))
-            made.append(Problem(name, f"{name}: its last run {_said(how)}" + (f": {why}" if why else "")))
+            made.append(Problem(name, f"the last run of {name} {_said(how)}" + (f": {why}" if why else "")))
     return made
 
 

@@ -81,8 +81,16 @@ def test_in_a_pipe_nothing_is_left_out() -> None:
 
 def test_a_task_whose_last_run_failed_is_a_warning_and_no_problem() -> None:
     status = {"supervisor": ABOUT, "children": [child("tick", last_run=FAILED), child("a")]}
-    said = "1 warning: tick: its last run failed: ValueError: no such user (supervisor explain tick)"
+    said = "1 warning: the last run of tick failed: ValueError: no such user (supervisor explain tick)"
     assert shown(status, None) == [said]
+
+
+def test_the_reason_of_a_warning_gives_way_too() -> None:
+    status = {"supervisor": ABOUT, "children": [child("tick", last_run={**FAILED, "error": REFUSED})]}
+    assert shown(status, 80) == [
+        "1 warning: the last run of tick failed: OperationalError…5432 failed: refused",
+        "           supervisor explain tick",
+    ]
 
 
 def test_what_is_off_or_has_a_problem_already_is_no_warning_too() -> None:
@@ -96,4 +104,4 @@ def test_a_run_that_took_too_long_is_a_warning_without_a_reason() -> None:
     found = warnings(
         {"children": [child("a", last_run={"state": "timed_out"}), child("b", last_run={"state": "lost"})]}
     )
-    assert [each.text for each in found] == ["a: its last run timed out", "b: its last run was lost"]
+    assert [each.text for each in found] == ["the last run of a timed out", "the last run of b was lost"]
