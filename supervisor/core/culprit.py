@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from supervisor.core.prose import gist
+
 _THREAD = re.compile(r"^(?:Current thread|Thread) 0x", re.MULTILINE)  # the head of each stack in a dump
 _FRAME = re.compile(r'File "([^"\n]{1,4096})", line (\d{1,9}),? in ([^\n]{1,500})')
 _BELOW = ("/supervisor/parent/", "/supervisor/child/main.py", "/multiprocess/", "<frozen runpy>")  # every stack
@@ -49,16 +51,10 @@ def _innocence(stack: str) -> int:
     return 1 if any(part in stack for part in _BELOW) else 2
 
 
-def last_line(traceback: str) -> str:
-    """Return the error itself: ConnectionError: [Errno 111] db:5432 refused."""
-    lines = [line for line in traceback.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
-
-
 def latest(tracebacks: Iterable[object], project: str) -> tuple[str, str | None] | None:
     """Return the error and its place of the last one of these that is a traceback."""
     texts = [text for text in tracebacks if isinstance(text, str) and _FRAME.search(text)]
-    return (last_line(texts[-1]), guilty(texts[-1], project)) if texts else None
+    return (gist(texts[-1]), guilty(texts[-1], project)) if texts else None
 
 
 def module_file(target: str) -> tuple[str, str]:

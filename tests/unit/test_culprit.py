@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.culprit import guilty, last_line, latest, module_file, readable
+from supervisor.core.culprit import guilty, latest, module_file, readable
 
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/app/supervisor/child/schedule/attempt.py", line 80, in run
@@ -78,14 +78,16 @@ def test_code_of_others_is_never_guilty() -> None:
     assert guilty("no frame", "/srv/app") is None
 
 
-def test_the_error_is_the_last_line_of_the_last_traceback() -> None:
+def test_the_error_is_the_one_below_the_last_traceback() -> None:
     older = TRACEBACK.replace("18", "3").replace("refused", "away")
     assert latest([older, TRACEBACK, "no traceback", None], "/srv/app") == (
         "ConnectionError: [Errno 111] db:5432 refused",
         "tasks/task1.py:18 in run",
     )
     assert latest(["x", None], "/srv/app") is None
-    assert last_line(" \n") == ""
+    several = latest([TRACEBACK + "\tand more of the same error\n[SQL: SELECT 1]\n"], "/srv/app")
+    assert several is not None
+    assert several[0] == "ConnectionError: [Errno 111] db:5432 refused"
 
 
 def test_what_this_python_writes_is_understood() -> None:
@@ -108,5 +110,4 @@ def test_a_module_has_two_places() -> None:
 def test_any_text_is_read(text: str, project: str) -> None:
     guilty(text, project)
     readable(text)
-    last_line(text)
     latest([text], project)
