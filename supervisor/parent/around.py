@@ -151,6 +151,8 @@ class Around:
         known.lived = time.monotonic() - self._forked_at.pop(name, time.monotonic())
         if last is None or child is None:
             return
+        if self._site.fleet.specs[name].kind == "task":
+            known.lose_run(name, time.monotonic())
         self.poisons.died(name, last)
         if crashes.worth(last):
             spec, log = self._site.fleet.specs[name], self._site.paths.log(name)

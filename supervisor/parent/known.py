@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervisor.core.lifecycle.exits import LastExit
+from supervisor.core.schedule.unwritten import ended
 from supervisor.core.wire.messages import Beat
 from supervisor.core.wire.page import Doing
+from supervisor.core.words import epoch
+from supervisor.logs import stamp
 
 CURVE = 60  # heartbeats whose memory and CPU are remembered
 _MOST = 1 << 60  # bytes, or seconds, that can be meant
+_CLOSE = 0.01  # seconds: times are told in milliseconds
 MAX_FACTS = 64  # keys; each value fits a frame of 4 KiB
 
 
@@ -42,6 +46,19 @@ class Known:
         self.starts += 1
         for key in ("waiting", "note", "usage", "progress", "progress_text"):
             self.facts.pop(key, None)
+
+    def lose_run(self, task: str, now: float) -> None:
+        """What it ran when its process ended is its last run; the next process says the same, from the ledger."""
+        doing, last = self.doing, self.last_exit
+        if doing is None or last is None or doing.phase != "running":
+            return
+        began, told = last.at - (now - doing.since), self.facts.get("last_run")
+        told = told if isinstance(told, Mapping) and told.get("slot") == doing.subject else {}
+        if (epoch(told.get("finished")) or 0.0) >= began - _CLOSE:
+            return  # its end was told
+        state, error = ended("running", last.cause, last.reason)
+        times = {"started": stamp(began), "finished": stamp(last.at)}
+        self.facts["last_run"] = {"task": task, "slot": doing.subject, "state": state, "error": error} | times
 
     def heard(self, beat: Beat, now: float) -> None:
         self.beat, self.beat_at = beat, now
