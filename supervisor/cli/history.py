@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from supervisor.cli import ask, options, terminal
+from supervisor.cli import ask, options, past, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core import names
@@ -32,13 +30,14 @@ Run = Mapping[str, Any]
 @options.one_name
 @options.as_json
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, the latest.")
-def history(place: Place, name: str, as_json: bool, limit: int) -> int:
+@click.option("--missed", is_flag=True, help="Only what did not run, and why.")
+def history(place: Place, name: str, as_json: bool, limit: int, missed: bool) -> int:
     """List the runs of a task, the latest last: ok, failed, skipped (why), missed (why)."""
-    found = _records(place, name, limit)
+    found = _records(place, name, limit, missed=missed)
     if as_json:
         terminal.say(ask.dumps(found))
     elif not found:
-        terminal.tell(f"{name} has no run yet")
+        terminal.tell(f"{name}: no slot was missed or skipped" if missed else f"{name} has no run yet")
     else:
         made = table(found, terminal.columns(), time.time())
         terminal.say_all(terminal.lines(made, coloured=terminal.colour()))
@@ -62,18 +61,13 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
     return (
         Cell(_instant(run.get("slot"))),
         Cell(line(str(run.get("kind") or "-"))),
-        Cell(f"{sign} {line(state)}" + _times(run.get("slots")), style),
+        Cell(f"{sign} {line(state)}{_many(run)}", style),
         Cell(_short(run.get("duration"))),
         Cell(_short(run.get("lateness"))),
         Cell(line(str(run.get("attempt") or "-"))),
         Cell(ago(now - ended) if ended else "-"),
         Cell(line(gist(why))),
     )
-
-
-def _times(slots: object) -> str:
-    """A range of slots that did not run is one record."""
-    return f" ×{slots}" if isinstance(slots, int) and slots > 1 else ""
 
 
 def _instant(time: object) -> str:
@@ -83,23 +77,24 @@ def _instant(time: object) -> str:
     return f"{datetime.fromtimestamp(found).astimezone():%Y-%m-%d %H:%M:%S}" if found is not None else "-"
 
 
+def _many(run: Run) -> str:
+    """Return " (12 slots)" of a range of slots that did not run, which is one record."""
+    slots = run.get("slots")
+    if isinstance(slots, int):
+        return f" ({slots} slots)" if slots > 1 else ""
+    return " (many slots)" if slots is None and "last" in run else ""
+
+
 def _short(seconds: object) -> str:
     return short(seconds) if isinstance(seconds, (int, float)) else "-"
 
 
-def _records(place: Place, name: str, limit: int) -> list[Run]:
-    from supervisor.child.schedule.ledger_file import records
-
-    file = place.paths.ledger(name)
-    if not os.path.exists(file):
-        known = options.configured(place)
-        if name not in known.get("tasks", ()):
-            raise _error(name, known)
-        return []
-    try:
-        return [dict(found) for found in records(file, limit=limit)]
-    except sqlite3.Error as error:
-        raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
+def _records(place: Place, name: str, limit: int, *, missed: bool) -> list[Run]:
+    found = past.runs(place, name, limit, missed=missed)
+    known = options.configured(place) if found is None else {}
+    if found is None and name not in known.get("tasks", ()):
+        raise _error(name, known)
+    return found or []
 
 
 def _error(name: str, known: Mapping[str, Sequence[str]]) -> SupervisorError:

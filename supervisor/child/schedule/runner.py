@@ -6,6 +6,7 @@ back; a slot that has a record never starts again.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,16 +15,15 @@ from typing import Any
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Resources
 from supervisor.child.runtime import Runtime
-from supervisor.child.schedule import clock
+from supervisor.child.schedule import clock, off
 from supervisor.child.schedule.attempt import Attempts
 from supervisor.child.schedule.ledger import Ledger, warm_up
 from supervisor.child.schedule.ledger_file import stamp
 from supervisor.child.schedule.run import Runs
-from supervisor.core import journal
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
 from supervisor.core.schedule.missed import closed as all_closed
-from supervisor.core.schedule.slots import Trigger, trigger
+from supervisor.core.schedule.slots import Trigger, to_text
 from supervisor.core.spec import TaskSettings
 from supervisor.core.wire.messages import Bye, Facts
 from supervisor.core.words import short
@@ -49,8 +49,9 @@ class Runner:
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
         closed_rows = self.ledger.close_open(rt.birth.previous)
         self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
-        self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
         self.trigger = _build(self.scheduler, self.settings, self._due)
+        self._sign()
+        self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
         self.barrier = 0.0  # after the clock was set back: slots up to here have run
         self.skew = time.time() - time.monotonic()
         self.stepped = False
@@ -84,14 +85,20 @@ class Runner:
             self.rt.wait(LONGEST_WAIT)
         return self._end()
 
+    def _sign(self) -> None:
+        """Say who writes, and from when on which slots are owed: before the code is loaded, which may fail."""
+        now, last, text = time.time(), self.ledger.settled(), self.trigger.describe()
+        self.ledger.set_meta("pid", os.getpid())
+        self.ledger.set_meta("schedule", to_text(self.settings))
+        if last is None or self.ledger.meta("trigger") != text:  # slots of another schedule are not owed
+            self.ledger.set_meta("since", now)
+            self.ledger.set_meta("trigger", text)
+
     def _begin(self) -> Decision:
         """Take up the ledger's last word; decide what was missed while no process was there."""
         self.ledger.prune(keep=self.settings.history_keep, most=self.settings.history_max)
-        now, last, text = time.time(), self.ledger.settled(), trigger(self.settings).describe()
-        if last is None or self.ledger.meta("trigger") != text:
-            last = max(now, last or 0.0)  # slots of another schedule are not owed
-            self.ledger.set_meta("since", min(now, last))
-            self.ledger.set_meta("trigger", text)
+        now, text = time.time(), self.trigger.describe()
+        last = self.ledger.settled() or now
         self.runs.last = self.ledger.last()
         self.rt.facts(schedule=text, last_run=self.runs.brief(self.runs.last))
         self.rt.post(Facts({"paused": None}))  # what the process before said
@@ -248,14 +255,7 @@ class Runner:
         return random.random() * self.settings.jitter
 
     def _disabled(self) -> list[Span]:
-        """When the task was off, from the parent's journal."""
-        name = self.rt.spec.group
-        try:
-            with open(self.rt.paths.journal, encoding="utf-8", errors="replace") as file:
-                lines = [line for line in file if f'"{name}"' in line]
-        except OSError:
-            return []  # never toggled, or not readable: then it was down
-        return [Span(*period) for period in journal.disabled_periods(lines, name)]
+        return off.spans(self.rt.paths.journal, self.rt.spec.group)
 
 
 def _first(each: Range | float) -> float:

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from supervisor.core import durations
 from supervisor.core.schedule import wall
 from supervisor.core.spec import TaskSettings
+
+_KEYS = ("every", "at", "on", "cron", "once", "timezone")  # of TaskSettings: when it runs
 
 
 class Trigger(ABC):
@@ -161,3 +165,18 @@ def trigger(settings: TaskSettings) -> Trigger:
     if settings.once is not None:
         return Once(wall.moment(settings.once, zone))
     raise ValueError("expected one of every, at, cron, once; found none")
+
+
+def to_text(settings: TaskSettings) -> str:
+    """Return when this task is due as JSON, for the ledger: who reads it has no configuration."""
+    return json.dumps({key: getattr(settings, key) for key in _KEYS})
+
+
+def from_text(text: str) -> Trigger:
+    """Raises ValueError when it is not what `to_text` wrote."""
+    try:
+        read = json.loads(text)
+        found: dict[str, Any] = {key: tuple(read[key]) if isinstance(read[key], list) else read[key] for key in _KEYS}
+        return trigger(TaskSettings(run="", **found))
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"expected a schedule, found {text[:80]!r}") from e

@@ -5,6 +5,12 @@ The next runner writes both; until then `history` shows them, computed by the sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.core.words import epoch
+
+Facts = Mapping[str, Any]
 # A cause of core.lifecycle to what became of the run that was going.
 _ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
 
@@ -14,3 +20,31 @@ def ended(state: str, cause: str | None, reason: str | None) -> tuple[str, str]:
     said = _ENDS.get(cause) if cause else None
     error = reason if reason is not None else "the supervisor and the process ended together"
     return said or ("interrupted" if state == "interrupted" else "lost"), error
+
+
+def as_it_is(record: Facts, child: Facts | None, writer: object) -> Facts:
+    """Return a record as it stands now. `writer`: the pid that wrote last; `child`: the status, None: nobody answers.
+
+    A run that the file has as going is going when the process that wrote it is there, and says nothing else.
+    """
+    if record.get("finished") is not None or record.get("state") not in ("running", "interrupted"):
+        return record
+    if child is not None and child.get("pid") is not None and child["pid"] == writer:
+        return _told(record, child)
+    last = child.get("last_exit") if child is not None else None
+    if not isinstance(last, Mapping) or (epoch(last.get("time")) or 0.0) < (epoch(record.get("started")) or 0.0):
+        last = {}  # it is of another process, or none is known
+    state, error = ended(str(record["state"]), last.get("cause"), last.get("reason"))
+    return {**record, "state": state, "error": error} | ({"finished": last["time"]} if last else {})
+
+
+def is_taken(child: Facts | None) -> bool:
+    """Whether a runner is there that writes of each slot itself."""
+    return child is not None and bool(child.get("ready")) and bool(child.get("enabled", True))
+
+
+def _told(record: Facts, child: Facts) -> Facts:
+    """Its end may be told already, and not be in the file yet."""
+    last = child.get("last_run")
+    same = isinstance(last, Mapping) and all(last.get(key) == record.get(key) for key in ("slot", "kind", "started"))
+    return {**record, **last} if same and isinstance(last, Mapping) else record

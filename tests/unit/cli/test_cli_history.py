@@ -15,7 +15,7 @@ ERROR = (
 
 @pytest.mark.parametrize(
     ("slots", "shown"),
-    [(1, "○ skipped"), (None, "○ skipped"), (0, "○ skipped"), (7, "○ skipped ×7"), ("x", "○ skipped")],
+    [(1, "○ skipped"), (None, "○ skipped"), (0, "○ skipped"), (7, "○ skipped (7 slots)"), ("x", "○ skipped")],
 )
 def test_only_more_than_one_slot_is_counted(slots: object, shown: str) -> None:
     assert table([{**SKIPPED, "slots": slots}], None, NOW).rows[0][2].text == shown

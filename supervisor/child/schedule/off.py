@@ -1,0 +1,16 @@
+"""RUNS IN A CHILD, and in the user's terminal for `history`: when a task was off, from the parent's journal."""
+
+from __future__ import annotations
+
+from supervisor.core import journal
+from supervisor.core.schedule.missed import Span
+
+
+def spans(path: str, name: str) -> list[Span]:
+    """Return the times in which `name` was disabled; the journal is short, and read as a whole."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if f'"{name}"' in line]
+    except OSError:
+        return []  # never toggled, or not readable: then it was down
+    return [Span(*period) for period in journal.disabled_periods(lines, name)]

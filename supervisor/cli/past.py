@@ -1,0 +1,71 @@
+"""RUNS IN THE USER'S TERMINAL, for `history`: what the ledger says, and what no process has written yet.
+
+A run is going only when the supervisor answers and the process is there that wrote it; slots that no runner could
+take follow from the schedule and the parent's journal, both in the state folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from supervisor.cli import ask, terminal
+from supervisor.cli.place import Place
+from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError
+from supervisor.core.schedule.unwritten import as_it_is, is_taken
+from supervisor.core.words import epoch
+
+Run = Mapping[str, Any]
+_NOT_RUN = "state IN ('missed', 'skipped')"
+
+
+def runs(place: Place, name: str, limit: int, *, missed: bool) -> list[Run] | None:
+    """Return the newest `limit` records, the latest last, or None when there is no ledger. `missed`: no runs."""
+    from supervisor.child.schedule.ledger_file import contents, record
+
+    file = place.paths.ledger(name)
+    if not os.path.exists(file):
+        return None
+    try:
+        found = contents(file, limit=limit, only=_NOT_RUN if missed else "TRUE")
+    except sqlite3.Error as error:
+        raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
+    child = _child(place, name)  # after the file: what it has as going may have ended since, not the other way round
+    written = [as_it_is(record(name, row), child, found.meta.get("pid")) for row in found.rows]
+    if is_taken(child):
+        return written
+    ranges = [record(name, row) for row in _unwritten(place, name, found.meta.get("schedule"), found.settled)]
+    return sorted([*written, *ranges], key=_at)[-limit:]
+
+
+def _unwritten(place: Place, name: str, schedule: object, settled: float | None) -> Iterator[dict[str, Any]]:
+    from supervisor.child.schedule import off
+    from supervisor.core.schedule.missed import unclosed
+    from supervisor.core.schedule.slots import from_text
+
+    try:
+        trigger = from_text(str(schedule))
+    except ValueError:
+        terminal.tell(f"{name}: slots that no process could record are not shown: the history has no schedule yet")
+        return
+    if settled is not None:
+        for each in unclosed(trigger, settled, time.time(), off.spans(place.paths.journal, name)):
+            yield {**asdict(each), "slot": each.first, "kind": "schedule"}
+
+
+def _child(place: Place, name: str) -> Mapping[str, Any] | None:
+    try:
+        return ask.child(place, name)
+    except (NotRunning, NoSuchChild):
+        return None
+    except SupervisorError as error:
+        terminal.tell(f"what runs now is not known: {error}")
+        return None
+
+
+def _at(run: Run) -> float:
+    return epoch(run.get("started") or run.get("last") or run.get("slot")) or 0.0
