@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.child import Child
@@ -41,6 +42,7 @@ class Fleet:
         self.shutdown: Shutdown | None = None
         self._removed: set[str] = set()  # gone from the configuration; forgotten when they have ended
         self._draw = draw
+        self._wakes: dict[str, float] = {}  # when each has something due: asked in every turn, for a thousand too
 
     def step(self, name: str, event: Event, now: float) -> Actions:
         """Feed one child, and see whether its end lets others end."""
@@ -51,7 +53,7 @@ class Fleet:
 
     def due(self, now: float) -> list[str]:
         """Return the children whose deadline has come."""
-        return [name for name, child in self.children.items() if (at := child.wakes_at()) is not None and at <= now]
+        return [name for name in self.children if self._wakes[name] <= now]
 
     def tick(self, now: float) -> Actions:
         """Everything that is due. Call when `wakes_at` has come."""
@@ -62,16 +64,17 @@ class Fleet:
         return out + (self._go_on_ending(now) if self.shutdown else [])
 
     def wakes_at(self) -> float | None:
-        times = [at for child in self.children.values() if (at := child.wakes_at()) is not None]
+        at = min(self._wakes.values(), default=inf)
         if self.shutdown:
-            times.append(self.shutdown.by + BEYOND)
-            times += [] if self.shutdown.last_told else [self.shutdown.last_at]
-        return min(times, default=None)
+            at = min(at, self.shutdown.by + BEYOND)
+            at = at if self.shutdown.last_told else min(at, self.shutdown.last_at)
+        return None if at == inf else at
 
     def shift(self, gap: float, now: float) -> None:
         """The supervisor was frozen for `gap` seconds."""
-        for child in self.children.values():
+        for name, child in self.children.items():
             child.step(ev.Shifted(gap), now)
+            self._remember(name, child)
         if self.shutdown:
             self.shutdown.by += gap
             self.shutdown.last_at += gap
@@ -101,6 +104,7 @@ class Fleet:
         self._removed.discard(name)
         self.specs[name] = spec
         child.policy = spec.policy
+        self._remember(name, child)  # another heartbeat timeout is another deadline
         out = self.want(name, up=enabled, why="config.toml", now=now)
         if old and born_with(old) != born_with(spec):
             out += self.step(name, ev.Restart(why="its settings changed"), now)
@@ -167,16 +171,23 @@ class Fleet:
 
     def _feed(self, name: str, event: Event, now: float) -> Actions:
         child = self.children.get(name)
-        actions = child.step(event, now) if child else []
+        if child is None:
+            return []
+        actions = child.step(event, now)
+        self._remember(name, child)
         if self.shutdown and any(isinstance(action, ev.Kill) for action in actions):
             self.shutdown.killed = True
         return [(name, action) for action in actions]
+
+    def _remember(self, name: str, child: Child) -> None:
+        at = child.wakes_at()
+        self._wakes[name] = inf if at is None else at
 
     def _forget_removed(self) -> None:
         """Not in the step that ended them: who carries out its actions still asks for the child."""
         for name in [name for name in self._removed if self.children[name].settled]:
             self._removed.discard(name)
-            del self.children[name], self.specs[name]
+            del self.children[name], self.specs[name], self._wakes[name]
 
 
 def born_with(spec: ChildSpec) -> tuple[object, ...]:

@@ -242,3 +242,20 @@ def test_leftovers_hold_the_end_back() -> None:
     assert not made.done
     made.step("mail", ev.Cleared(), NOW)
     assert made.done
+
+
+def test_a_changed_heartbeat_timeout_is_a_changed_deadline_at_once() -> None:
+    made = fleet(TASK)
+    assert made.wakes_at() == NOW + 20
+    shorter = replace(TASK, policy=replace(POLICY, heartbeat_timeout=5.0))
+    made.apply([shorter], lambda spec: spec.enabled, NOW)
+    assert (made.wakes_at(), made.due(NOW + 4.9), made.due(NOW + 5)) == (NOW + 5, [], ["mail"])
+
+
+def test_a_forgotten_child_wakes_nobody() -> None:
+    made = fleet(TASK)
+    made.apply([], lambda spec: spec.enabled, NOW)
+    assert made.wakes_at() is not None
+    made.step("mail", ev.Exited(CLEAN), NOW)
+    made.tick(NOW)
+    assert (dict(made.children), made.wakes_at(), made.due(NOW + 1000)) == ({}, None, [])
