@@ -6,6 +6,7 @@ A line is one append without fsync: after a power cut the last minute may be mis
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from supervisor.core import journal as core
 from supervisor.core.journal import Event
@@ -47,6 +48,12 @@ class Journal:
         """Write it when it differs from what was last written of `name`, in an earlier life too."""
         if self._toggles.get(name) != enabled and self._add(Event(now, "enabled" if enabled else "disabled", name)):
             self._toggles[name] = enabled
+
+    def settle(self, enabled: Mapping[str, bool], now: float) -> None:
+        """Write what config.toml switched on or off; of one that was always on there is nothing to say."""
+        for name, on in enabled.items():
+            if self._toggles.get(name, True) != on:
+                self.toggle(name, enabled=on, now=now)
 
     def _add(self, event: Event) -> bool:
         done = self._file.append(core.to_line(event))

@@ -156,6 +156,7 @@ def _run(supervisor: Supervisor) -> int:
     keepers.up(site.console)
     try:
         site.journal.up(time.time())
+        site.journal.settle(site.toggled(), time.time())
         _greet(site)
         code = supervisor.run()
         site.helpers.kill_all()

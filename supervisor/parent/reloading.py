@@ -96,6 +96,7 @@ class Reloading:
         site.plan, site.problems, site.loaded = plan_from_json(plan), [], time.time()
         self.settle_toggles()
         told = ", ".join(f"{change['name']} ({change['change']})" for change in changes) or "nothing changed"
+        site.journal.settle(site.toggled(), site.loaded)
         site.happened("info", f"configuration loaded: {told}", event="reloaded")
         for change in changes:
             if change["change"] == "supervisor":

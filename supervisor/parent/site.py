@@ -55,6 +55,10 @@ class Site:
     def configured(self) -> dict[str, bool]:
         return {spec.group: spec.enabled for spec in self.plan.children}
 
+    def toggled(self) -> dict[str, bool]:
+        """Of every group, as it is in force."""
+        return {spec.group: self.enabled(spec) for spec in self.plan.children}
+
     def members(self, name: str) -> list[str]:
         """Return the children that a name means: one, or all members of a consumer."""
         specs = self.fleet.specs

@@ -95,6 +95,21 @@ def test_slots_of_a_disabled_task_are_skipped_and_only_they_are_asked_for(projec
         assert "ok" in {found["state"] for found in records(made)}
 
 
+def test_slots_of_a_task_that_config_toml_switched_off_are_skipped_too(project: Make) -> None:
+    made = project(FAST + TASK, "def tick(): pass\n")
+    with made.supervisor() as supervisor:
+        supervisor.wait_child("tick", lambda child: child.get("last_run", {}).get("state") == "ok")
+        made.configure(FAST + TASK + "enabled = false\n")
+        assert supervisor.cli("reload").returncode == 0
+        supervisor.wait_child("tick", lambda child: child["state"] == "stopped")
+        eventually(lambda: [f for f in records(made, "--missed") if f["reason"] == "disabled"])
+        assert supervisor.stop() == 0
+    assert (made.state / "journal").read_text().count("disabled") == 1
+    with made.supervisor() as supervisor:
+        supervisor.wait_child("tick", lambda child: child["state"] == "stopped")
+    assert (made.state / "journal").read_text().count("disabled") == 1
+
+
 def test_without_a_schedule_in_the_ledger_it_is_said_that_something_may_lack(project: Make) -> None:
     from supervisor.child.schedule.ledger import Ledger
 
