@@ -16,6 +16,7 @@ import pytest
 from support.eventually import eventually
 from support.house import ROOT
 from support.readme import first_command
+from support.real_kafka import RealKafka
 from support.supervisor_process import DIES_WITH_PYTEST, NotAnswering, Supervisor
 from support.system import of_this_session
 
@@ -97,15 +98,39 @@ def test_the_readmes_first_line_runs_the_pipeline_in_a_clean_copy(copy: Path, tm
             shell.wait()
 
 
+@pytest.mark.kafka
+def test_the_same_configuration_runs_against_a_real_kafka(copy: Path, own_kafka: RealKafka) -> None:
+    own_kafka.create_topic("notification-events", 2)
+    environment = {"KAFKA_BOOTSTRAP": own_kafka.bootstrap, "PYTHONPATH": str(ROOT)}
+    with Supervisor(copy / "config.toml", environment=environment) as supervisor:
+        supervisor.wait_ready()
+        assert supervisor.status()["supervisor"]["demo"] is False
+        assert {child["name"] for child in supervisor.status()["children"]}.isdisjoint({"broker", "demo_events"})
+        event = {"event_id": "e-1", "user_id": "u-1", "event": "order_shipped", "content": "It is on its way."}
+        own_kafka.kafka().produce("notification-events", [event, event])
+        eventually(lambda: stored(copy) == 1, within=90, every=0.25, what="one row for the event, sent twice")
+        assert supervisor.cli("run", "notifications", "--wait").returncode == 0
+        assert delivered(copy) == 1
+        supervisor.wait_child("notification_events", lambda child: child.get("records") == 2 and child.get("lag") == 0)
+        assert supervisor.stop() == 0
+
+
+def stored(copy: Path) -> int:
+    return counted(copy, "SELECT count(*) FROM notifications")
+
+
 def delivered(copy: Path) -> int:
+    return counted(copy, "SELECT count(*) FROM notifications WHERE sent_at IS NOT NULL")
+
+
+def counted(copy: Path, query: str) -> int:
     """Ask the application's database, not the supervisor."""
     file = copy / ".supervisor" / "app.db"
     if not file.exists():
         return 0
     connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     try:
-        found = connection.execute("SELECT count(*) FROM notifications WHERE sent_at IS NOT NULL").fetchone()
-        return int(found[0])
+        return int(connection.execute(query).fetchone()[0])
     except sqlite3.OperationalError:
         return 0  # the tables are being made
     finally:
