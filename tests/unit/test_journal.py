@@ -130,6 +130,13 @@ def test_compacting_without_room_claims_nothing_new_and_forgets_no_toggle(lines:
     assert toggles(shorter) == toggles(lines)
 
 
+def test_a_toggle_of_long_ago_is_followed_by_no_start() -> None:
+    """Toggle and start side by side would read as: down all the time in between."""
+    lines = _lines((1.0, "disabled", "a"), (900.0, "up"), (901.0, "down"), (902.0, "up"))
+    limit = sum(len(line) + 1 for line in lines[1:])
+    assert compact(lines, limit) == [lines[0], *lines[2:]]
+
+
 def test_minutes_of_life_shrink_to_the_last_one() -> None:
     lines = _lines((0.0, "up"), *[(60.0 * minute, "alive") for minute in range(1, 1000)])
     assert compact(lines, 1_000_000) == _lines((0.0, "up"), (59_940.0, "alive"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.names import hint, unknown
+from supervisor.core.names import hint, no_task, unknown
 
 
 def test_a_near_name_is_suggested() -> None:
@@ -15,6 +15,10 @@ def test_a_near_name_is_suggested() -> None:
 def test_what_is_not_near_is_no_suggestion_but_all_names_are_shown() -> None:
     assert unknown("child", "nope", ["invoices", "broker"]) == "there is no child 'nope'; children: broker, invoices"
     assert unknown("task", "nope", ["invoices"]) == "there is no task 'nope'; tasks: invoices"
+
+
+def test_what_is_no_task_has_no_runs() -> None:
+    assert no_task("reader") == "'reader' is no task: only tasks have runs"
 
 
 def test_where_nothing_is_nothing_is_shown() -> None:

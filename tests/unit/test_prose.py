@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.prose import gist, middle, shorten, wrap
+from supervisor.core.prose import _last, gist, middle, shorten, wrap
 from supervisor.core.words import width
 
 PSYCOPG = """\
@@ -44,6 +44,10 @@ def test_a_text_is_cut_at_a_word() -> None:
 def test_of_a_reason_the_middle_goes() -> None:
     assert middle("ConnectionError: db:5432 refused the connection of app", 36) == "ConnectionError…connection of app"
     assert middle("short", 36) == "short"
+
+
+def test_an_end_that_fits_is_whole() -> None:
+    assert _last("port 5432 failed", 80) == "port 5432 failed"
 
 
 def test_what_is_long_goes_on_behind_its_indent() -> None:

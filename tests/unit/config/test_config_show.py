@@ -117,3 +117,12 @@ def test_no_secret_is_in_an_error_about_its_own_value(line: str) -> None:
 )
 def test_of_a_webhook_only_the_host_is_shown(address: str, shown: str) -> None:
     assert redact.url(address) == shown
+
+
+def test_of_an_environment_what_may_be_a_secret_is_hidden_and_the_rest_is_cut() -> None:
+    found = redact.environment(
+        {"PATH": "/bin", "DB_PASSWORD": "hunter2", "LONG": "x" * 10_000, "PG": "postgresql://me:hunter2@db/x"}
+    )
+    assert found["PATH"] == "/bin"
+    assert "hunter2" not in str(found)
+    assert len(found["LONG"]) == redact.VARIABLE

@@ -27,6 +27,13 @@ def test_what_was_written_is_read() -> None:
     assert page.read(view) == Doing(1, "handling", 12.5, 300.0, "orders", 3, 12345)
 
 
+def test_the_count_tells_cheaply_whether_there_is_anything_new() -> None:
+    view = _page()
+    assert page.count(view) == 0
+    page.write(view, 8, b"idle", 1.0)
+    assert page.count(view) == 8
+
+
 def test_no_budget_is_no_end() -> None:
     view = _page()
     page.write(view, 7, b"idle", 1.0)
