@@ -19,6 +19,7 @@ from supervisor.parent import crashes
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
+from supervisor.parent.guarding import Guarding
 from supervisor.parent.helpers import Outcome
 from supervisor.parent.known import Known
 from supervisor.parent.poison import Poisons
@@ -40,8 +41,9 @@ class Around:
     stacks: Stacks
     alerts: Alerts
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, guarding: Guarding) -> None:
         self._site = site
+        self.guarding = guarding
         self.code = CodeWatch(site)
         self.poisons = Poisons(site, lambda name, order: self.driver.order(name, order))
         self._forked_at: dict[str, float] = {}
@@ -72,6 +74,7 @@ class Around:
 
         self.code.forked(name)
         process = fork(name, start)
+        self.guarding.watch(process.pid)
         self._forked_at[name] = time.monotonic()
         site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
         return process
@@ -146,6 +149,7 @@ class Around:
         self.stacks.heard(name, part)
 
     def ended(self, name: str, process: Process, known: Known) -> None:
+        self.guarding.forget(process.pid)
         self.runs.process_ended(name)
         last, child = known.last_exit, self._site.fleet.children.get(name)
         known.lived = time.monotonic() - self._forked_at.pop(name, time.monotonic())

@@ -273,8 +273,3 @@ class Driver:
             signal=status.signal,
             at=time.time(),
         )
-
-    def kill_all(self) -> None:
-        """A bug of ours: nothing may live on."""
-        for process in self.processes.values():
-            process.kill()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from supervisor.helper.guard import guard
 from supervisor.parent.poller import Lane, Poller
-from supervisor.parent.process import Process, fork_bare
+from supervisor.parent.process import SIGCONT, Process, fork_bare
 
 RETRY = 1.0
 
@@ -19,23 +19,46 @@ class Guarding:
         self._say = say
         self._process: Process | None = None
         self._lifeline = -1
+        self._sessions: set[int] = set()  # each child leads its own
         self.retry_at: float | None = 0.0
 
     def pids(self) -> set[int]:
         return {self._process.pid} if self._process else set()
 
     def keep(self, now: float) -> None:
-        """Fork it when there is none: at the start, and after somebody killed it."""
+        """Fork it when there is none: at the start, and after somebody killed it. Called once a second."""
+        if self._process:
+            self._process.send(SIGCONT)  # one that somebody stopped is none
         if self.retry_at is None or now < self.retry_at:
             return
         try:
-            self._process, self._lifeline = _fork(self._run_id)
+            self._process, self._lifeline = _fork(self._run_id, frozenset(self._sessions))
         except (OSError, RuntimeError) as error:  # EMFILE, EAGAIN, ENOMEM; a library's thread in the parent
             self.retry_at = now + RETRY
             self._say("warning", f"the guard could not be started ({error}); trying again")
             return
         self.retry_at = None
         self._poller.register(self._process.pidfd, Lane.GUARD)
+
+    def watch(self, child: int) -> None:
+        """A child was forked: what stays in its session dies with us, even without our run-id in its environment."""
+        self._sessions.add(child)
+        self._tell(f"+{child}\n")
+
+    def forget(self, child: int) -> None:
+        """It is reaped: its number may become another's."""
+        self._sessions.discard(child)
+        self._tell(f"-{child}\n")
+
+    def _tell(self, line: str) -> None:
+        if self._process is None:
+            return  # the next one is born with the knowledge
+        try:
+            os.write(self._lifeline, line.encode())
+        except BlockingIOError:  # thousands of lines behind: it was stopped for long
+            self._process.kill()
+        except BrokenPipeError:
+            pass  # it is dead, and the next one is born with the knowledge
 
     def died(self, now: float) -> None:
         self._bury()
@@ -58,11 +81,12 @@ class Guarding:
         self._process = None
 
 
-def _fork(run_id: str) -> tuple[Process, int]:
+def _fork(run_id: str, sessions: frozenset[int]) -> tuple[Process, int]:
     """Return the guard and the end of its lifeline that is ours alone."""
     read, write = os.pipe2(os.O_CLOEXEC)
     try:
-        return fork_bare("guard", guard, read, run_id, "forkwarden: guard"), write
+        os.set_blocking(write, False)
+        return fork_bare("guard", guard, read, run_id, "forkwarden: guard", sessions), write
     except BaseException:
         os.close(write)
         raise

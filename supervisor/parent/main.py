@@ -107,7 +107,7 @@ def _build_and_run(
     signals.install()
     site.poller.register(signals.fd, Lane.SIGNAL)
     guarding = Guarding(site.poller, run_id, site.say)
-    around = Around(site)
+    around = Around(site, guarding)
 
     def ours() -> Collection[int]:
         return {process.pid for process in driver.processes.values()} | site.helpers.pids() | guarding.pids()

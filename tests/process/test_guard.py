@@ -19,7 +19,7 @@ from support.alone import alone
 from support.eventually import eventually
 from support.project import FAST, NOTE, Project
 from support.supervisor_process import Supervisor
-from support.system import alive, of_this_session, title
+from support.system import alive, of_this_session, state, title
 
 CONFIG = (
     FAST
@@ -189,6 +189,86 @@ def test_the_guard_holds_nothing_of_the_supervisors_but_its_lifeline(tree: Proje
         assert [link.split(":")[0] for link in held[3:]] == ["pipe"]
         assert os.getsid(guard) == guard
         assert title(guard) == "forkwarden: guard"
+
+
+WIPED = (
+    NOTE
+    + """
+import subprocess
+
+
+def tick():
+    for command in ("sleep 600", "trap '' TERM HUP INT; sleep 600", "set -m; sleep 600 & wait"):
+        note("tree", subprocess.Popen(["sh", "-c", command], env={"PATH": os.environ["PATH"]}).pid)
+    note("runs", os.getpid())
+"""
+)
+
+
+def test_an_empty_environment_hides_nobody_who_stays_in_the_childs_session(project: Callable[..., Project]) -> None:
+    """As subprocess.run(command, env=...) makes it: without our run-id, and nobody's child once its parent is dead."""
+    made = project(config=CONFIG, code=WIPED)
+    with made.supervisor() as supervisor:
+        supervisor.wait_ready()
+        eventually(lambda: made.lines("runs"), within=30)
+        supervisor.kill()
+        eventually(lambda: not any(map(alive, pids(made))), within=10, every=0.002)
+
+
+def test_so_it_is_after_the_child_was_replaced_and_the_guard_too(project: Callable[..., Project]) -> None:
+    """The guard is told of every child that is forked and reaped, and the next guard is born with that."""
+    made = project(config=CONFIG, code=WIPED)
+    with made.supervisor() as supervisor:
+        for times in (1, 2):
+            eventually(lambda times=times: len(made.lines("runs")) == times, within=30)
+            os.kill(supervisor.pid_of("one"), signal.SIGKILL)
+        eventually(lambda: len(made.lines("runs")) == 3, within=30)
+        (old,) = guards()
+        os.kill(old, signal.SIGKILL)
+        eventually(lambda: [pid for pid in guards() if pid != old], within=30)
+        supervisor.wait_ready()
+        innocents = [subprocess.Popen(["sleep", "600"], start_new_session=True, env={}) for _ in range(3)]
+        try:
+            supervisor.kill()
+            eventually(lambda: not any(map(alive, pids(made))), within=10, every=0.002)
+            eventually(lambda: guards() == [], within=30)
+            assert [innocent.poll() for innocent in innocents] == [None] * 3
+        finally:
+            for innocent in innocents:
+                innocent.kill()
+                innocent.wait()
+
+
+def test_a_child_that_gave_up_its_rights_is_swept_too(project: Callable[..., Project]) -> None:
+    """The kernel forgets PDEATHSIG when a process becomes another user; only root can, and root's guard reaches it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    code = (
+        NOTE
+        + "import ctypes\n"
+        + "def tick():\n"
+        + "    note('runs', os.getpid())\n"
+        + "    if os.fork() == 0:\n"
+        + "        os.setsid()\n"
+        + "        note('tree', os.getpid())\n"
+        + "        os.setresuid(65534, 65534, 65534)\n"
+        + "        time.sleep(600)\n"
+        + "    os.setresuid(65534, 65534, 65534)\n"
+        + "    ctypes.PyDLL(None).sleep(600)  # so that its second thread cannot see that we are gone\n"
+    )
+    made = project(config=CONFIG, code=code)
+    with made.supervisor() as supervisor:
+        eventually(lambda: made.lines("runs") and made.lines("tree"), within=30)
+        supervisor.kill()
+        eventually(lambda: not any(map(alive, pids(made))), within=10)
+
+
+def test_a_guard_that_is_stopped_is_woken(tree: Project) -> None:
+    with tree.supervisor() as supervisor:
+        guard = started(tree, supervisor)
+        os.kill(guard, signal.SIGSTOP)
+        eventually(lambda: state(guard) == "S", within=30, what="it waits on its lifeline again")
+        assert guards() == [guard]
 
 
 # The sweep itself.
