@@ -30,7 +30,7 @@ from supervisor.core.wire.messages import (
     from_frame,
     order_to_frame,
 )
-from supervisor.parent.known import Known
+from supervisor.parent.known import NOTICES, Known
 from supervisor.parent.oom import OomCounter
 from supervisor.parent.poller import Lane, Poller
 from supervisor.parent.process import SIGCONT, SIGTERM, Process
@@ -204,8 +204,8 @@ class Driver:
                 self._around.run_ended(name, run)
             case Stacks() as part:
                 self._around.stacks_came(name, part)
-            case Notice(level, code, text):
-                self._around.noticed(name, level, code, text)
+            case Notice() as notice:
+                self._notice(name, notice, known.count_notice(now))
             case Hello(generation) if generation == self.fleet.children[name].generation:
                 known.beat_at = now
                 self.feed(name, ev.Greeted(), now)
@@ -216,6 +216,13 @@ class Driver:
                 known.bye = reason
             case _:
                 self.processes[name].decoder.bad += 1
+
+    def _notice(self, name: str, notice: Notice, number: int) -> None:
+        """Each is a line in files and an event: a flood of them must not become one of ours."""
+        if number <= NOTICES:
+            self._around.noticed(name, notice.level, notice.code, notice.text)
+        elif number == NOTICES + 1:
+            self._around.said(name, "warning", "flood", f"more than {NOTICES} notices a second: the rest is left out")
 
     # Exits in.
 

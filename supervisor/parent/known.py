@@ -17,6 +17,7 @@ from supervisor.logs import stamp
 CURVE = 60  # heartbeats whose memory and CPU are remembered
 _MOST = 1 << 60  # bytes, or seconds, that can be meant
 _CLOSE = 0.01  # seconds: times are told in milliseconds
+NOTICES = 50  # a second that are passed on
 MAX_FACTS = 64  # keys; each value fits a frame of 4 KiB
 
 
@@ -32,7 +33,8 @@ class Known:
     condemned_for: Doing | None = None  # what it did when the verdict came: once dumped and told to end it may move on
     bye: str = ""
     starts: int = 0
-    bad_frames: int = 0
+    notices: int = 0  # in the second that began at `notices_since`
+    notices_since: float = 0.0
     last_exit: LastExit | None = None
     not_evicted: str = ""  # why the member of that process could not be put out of its Kafka group
     lived: float | None = None  # seconds, of the last process
@@ -63,6 +65,13 @@ class Known:
     def heard(self, beat: Beat, now: float) -> None:
         self.beat, self.beat_at = beat, now
         self.curve.add(now, beat.rss, beat.cpu)
+
+    def count_notice(self, now: float) -> int:
+        """Return which one of its second it is."""
+        if now - self.notices_since >= 1.0:
+            self.notices, self.notices_since = 0, now
+        self.notices += 1
+        return self.notices
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         for key, value in facts.items():
