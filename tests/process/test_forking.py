@@ -78,6 +78,9 @@ def test_a_fork_beside_a_second_thread_is_refused() -> None:
             fork("one", sleeps)
         over.set()
         thread.join()
+        eventually(
+            lambda: len(os.listdir("/proc/self/task")) == 1
+        )  # join returns a moment before the kernel's thread ends
         ended(fork("one", sleeps))
 
     alone(check)
