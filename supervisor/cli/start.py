@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -49,6 +50,7 @@ def start(place: Place, dev: bool, log_format: str | None, while_held: bool) -> 
 
 def become_parent(plan: Mapping[str, Any]) -> NoReturn:
     fd = in_memory(plan)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early: until the parent can hear it
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, "-m", "supervisor.parent"], environment(os.environ, fd))

@@ -19,7 +19,7 @@ import pytest
 from support.eventually import eventually
 from support.project import FAST, NOTE, Project
 from support.supervisor_process import DIES_WITH_PYTEST, Supervisor
-from support.system import alive, of_this_session
+from support.system import alive, of_this_session, title
 
 TASK = """
 [tasks.one]
@@ -214,6 +214,17 @@ def test_the_inside_of_the_supervisor_says_how_it_is_started(made: Project) -> N
     assert said.returncode in (1, 2)
     assert "start it by: supervisor start" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_reload_that_comes_too_early_ends_nothing(made: Project) -> None:
+    """SIGHUP kills a program that has no handler yet."""
+    with made.supervisor() as supervisor:
+        eventually(lambda: "supervisor.parent" in title(supervisor.pid), within=30, every=0.001)
+        while not (made.state / "ctl.sock").exists():
+            supervisor.process.send_signal(signal.SIGHUP)
+            time.sleep(0.002)
+        supervisor.wait_ready()
+        assert supervisor.stop() == 0, supervisor.stderr
 
 
 def test_a_signal_at_any_moment_of_the_start_leaves_nothing(made: Project) -> None:
