@@ -24,7 +24,7 @@ def run(rt: Runtime) -> int:
     address = Address(cluster.bootstrap_servers, uuid.uuid4().hex, os.getpid())
     publish(rt.paths.broker, address)
     try:
-        rt.facts(demo=True, note=f"in memory, for development only, at {address.bootstrap_servers}")
+        rt.facts(demo=True)
         rt.enter("serving", address.bootstrap_servers)
         rt.ready()
         log.warning("demo broker at %s: in memory, for development only", address.bootstrap_servers)
