@@ -65,7 +65,7 @@ def test_a_supervisor_that_was_stopped_kills_nobody_when_it_goes_on(project: Cal
             assert len(made.lines("ticks")) > ran, "children work on meanwhile"
             assert [supervisor.pid_of(name) for name in ("one", "long")] == pids
         told = supervisor.status()["supervisor"]
-        assert told["stalls"] == 2
+        assert told["stalls"] >= 2, supervisor.stderr  # an overloaded machine may freeze it once more
         assert told["loop_gap"] > FROZEN - 2
         assert "itself was frozen for" in supervisor.stderr
         assert [supervisor.child(name)["restarts"] for name in ("one", "long")] == [0, 0]
