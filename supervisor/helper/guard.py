@@ -55,12 +55,15 @@ def sweep(run_id: str, *, sessions: frozenset[int] = frozenset(), spare: frozens
     def doomed(pid: int) -> bool:
         return pid not in spare and (bears(pid, mark) or (bool(sessions) and _session_of(pid) in sessions))
 
-    killed, quiet, end = 0, 0, time.monotonic() + GIVE_UP_AFTER
+    killed: set[int] = set()
+    quiet, end = 0, time.monotonic() + GIVE_UP_AFTER
     while quiet < QUIET_PASSES and time.monotonic() < end:
-        found = [_kill(pid, doomed) for pid in chain(_pids(), _youngest()) if doomed(pid)]
-        killed += sum(found)
-        quiet = 0 if found else quiet + 1
-    return killed
+        quiet += 1
+        for pid in chain(_pids(), _youngest()):
+            if doomed(pid):
+                quiet = 0
+                killed |= {pid} if _kill(pid, doomed) else set()
+    return len(killed)
 
 
 def bearers(run_id: str) -> set[int]:
