@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 
 class Context:
@@ -39,3 +39,38 @@ class TaskContext(Context):
         self.kind = kind  # schedule, start, manual, backfill
         self.scheduled_for = datetime.fromtimestamp(slot, UTC)
         self.previous = previous  # the record of the run before, as in `history --json`
+
+
+Headers = Mapping[str, str | bytes | None] | Iterable[tuple[str, str | bytes | None]]
+
+
+class Produces(Protocol):
+    def __call__(self, topic: str, value: Any, *, key: str | bytes | None = None, headers: Headers = ()) -> None: ...
+
+
+class ConsumerContext(Context):
+    """What a handler gets: whether its records are still its own, and a way to produce others."""
+
+    def __init__(
+        self, name: str, *, leaving: Callable[[], bool], revoked: Callable[[], bool], produce: Produces, **rest: Any
+    ) -> None:
+        super().__init__(name, should_stop=lambda: leaving() or revoked(), **rest)
+        self._leaving, self._revoked, self._produce = leaving, revoked, produce
+
+    @property
+    def stopping(self) -> bool:
+        """The process is to end; what is in hand may finish."""
+        return self._leaving()
+
+    @property
+    def revoked(self) -> bool:
+        """A partition of these records went to another member: what is done now, is done there again."""
+        return self._revoked()
+
+    def produce(self, topic: str, value: Any, *, key: str | bytes | None = None, headers: Headers = ()) -> None:
+        """Send a record: bytes, text, None (a tombstone), or what JSON or `model_dump_json` can write.
+
+        It does not wait here. The record in hand counts as done only when all replicas have what was produced;
+        when they have not, the handler is called again. So the same may be produced twice.
+        """
+        self._produce(topic, value, key=key, headers=headers)

@@ -16,6 +16,8 @@ OnCrashLoop = Literal["hold", "fatal", "exit"]
 AlertKind = Literal[
     "fatal", "crash_loop", "overdue", "dead_letter", "partition_paused", "task_paused", "unkillable", "recovered"
 ]
+Format = Literal["json", "text", "bytes", "avro", "protobuf", "json-schema"]
+SCHEMAS = ("avro", "protobuf", "json-schema")  # formats that need a Schema Registry
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 
 
@@ -84,8 +86,22 @@ class ConsumerSettings:
     auto_offset_reset: Literal["earliest", "latest", "error"]
     bootstrap_servers: str  # "embedded": the address is read from the state folder (Paths.broker)
     properties: Mapping[str, Any] = field(default_factory=dict)  # librdkafka's, [kafka] and the consumer's own merged
-    format: Literal["json", "text", "bytes"] = "json"
+    format: Format = "json"
+    registry_url: str | None = None  # of the Schema Registry, for avro, protobuf and json-schema
+    registry_user: str | None = None
+    registry_password: str | None = None
+    registry_ca: str | None = None  # file
+    registry_timeout: float = 5.0
+    filter: str | None = None  # "module:function": false, and the record is passed and counted
+    max_age: float | None = None  # what is older is passed and counted
+    rate: str | None = None  # "100/s", of one process
     dead_letter_topic: str | None = None
+    letter_ratio: float = 0.2  # of the last `letter_window` records of a partition: more are not believed
+    letter_window: int = 500
+    letter_consecutive: int = 50
+    retry_topics: tuple[float, ...] = ()  # seconds: a failed record waits so long in a topic of its own
+    concurrency: int = 1  # so many records or batches in hand at once, each in a lane
+    ordering: Literal["partition", "key"] = "partition"  # what stays in order among lanes
     member: int = 1
     processes: int = 1
     batch_size: int = 500  # most records handed to a batch handler at once

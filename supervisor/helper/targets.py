@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 
+from supervisor.child.kafka.filtering import filter_of
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Resources
 from supervisor.core.config.problems import Fault, Path
@@ -63,11 +64,14 @@ def _bind(settings: TaskSettings | ConsumerSettings) -> None:
         handler = load(settings.handler)
         parameter = shape(handler).parameter
         resources.bind(handler, given=[parameter, "ctx"], required=[parameter])
+        filter_of(settings)
 
 
 def _fault(path: Path, settings: TaskSettings | ConsumerSettings, error: SupervisorError, *, warning: bool) -> Fault:
     text = str(error)
     target = settings.run if isinstance(settings, TaskSettings) else settings.handler
+    if isinstance(settings, ConsumerSettings) and settings.filter and text.startswith(f"{settings.filter}: "):
+        path, target = (*path[:2], "filter"), settings.filter
     if resource := _RESOURCE.fullmatch(text):
         path, text, target = ("resources", resource[1]), resource[2], settings.resources[resource[1]]
     return Fault(path=path, found=text.removeprefix(f"{target}: "), warning=warning)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from supervisor.child.kafka import errors
+from supervisor.child.kafka import errors, gaps
 from supervisor.child.kafka.handover import Handover
 from supervisor.child.kafka.report import Report
 from supervisor.child.runtime import Runtime
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 SPARE = "no partition is left for this member: the group has more members than partitions"
+NONE: Mapping[Place, str] = {}
 COMMIT = 90.0  # seconds: a broker that does not answer holds a commit for its socket timeout
 
 
@@ -62,7 +63,7 @@ class Callbacks:
         places = {(p.topic, p.partition) for p in partitions}
         self.assigned |= places
         self.paused -= places
-        self._handover.assign(places)
+        self._handover.assign(places, gaps.read(consumer, partitions) if self._settings.concurrency > 1 else None)
         self._tell(consumer)
         if places:  # each rebalance of the group tells also those whom it gives nothing
             log.info("assigned: %s", _list(places))
@@ -75,7 +76,8 @@ class Callbacks:
         self._report.tick("giving up partitions", self._settings.drain_timeout + COMMIT)
         if not self._handover.wait_until_idle(places, self._settings.drain_timeout):
             log.warning("revoked while its records are in hand: another member gets them again")
-        commit(consumer, self._handover.committable(places))
+        offsets = self._handover.committable(places)
+        commit(consumer, offsets, self._handover.notes(offsets))
         self._drop(consumer, places, "revoked")
 
     @_contained
@@ -139,33 +141,29 @@ class Callbacks:
             self._report.waiting("access", None)
 
 
-def commit(consumer: Consumer, offsets: dict[Place, int]) -> None:
+def commit(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, str] = NONE) -> None:
     """Commit and wait for the answer. That the partition is another's by now is no error.
 
     Stored first: when it closes, the client commits what is stored, and an older offset would undo this one.
     """
     if not offsets:
         return
-    store(consumer, offsets)
+    store(consumer, offsets, notes)
     try:
-        consumer.commit(offsets=partitions(offsets), asynchronous=False)
+        consumer.commit(offsets=gaps.partitions(offsets, notes), asynchronous=False)
     except KafkaException as e:
         level = logging.INFO if errors.is_lost_race(e) else logging.WARNING
         log.log(level, "not committed: %s; these records come again", errors.of(e).str())
 
 
-def store(consumer: Consumer, offsets: dict[Place, int]) -> None:
-    """Mark as handled; the client commits it with its next interval."""
+def store(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, str] = NONE) -> None:
+    """Mark as handled; the client commits it with its next interval. `notes` stand beside the offsets."""
     try:
-        consumer.store_offsets(offsets=partitions(offsets))
+        consumer.store_offsets(offsets=gaps.partitions(offsets, notes))
     except KafkaException as e:
         if not errors.is_lost_race(e):
             raise
         log.info("not stored: %s; these records come again", errors.of(e).str())
-
-
-def partitions(offsets: dict[Place, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
 
 
 def config(callbacks: Callbacks) -> dict[str, Any]:

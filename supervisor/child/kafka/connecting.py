@@ -21,6 +21,7 @@ from supervisor.child.kafka.client_log import CONSUMER_GROUPS, ClientLog
 from supervisor.child.kafka.handover import Handover
 from supervisor.child.kafka.report import Report
 from supervisor.child.runtime import Runtime
+from supervisor.core.kafka import retry_topics
 from supervisor.core.kafka.settings import consumer_properties, refused_by_protocol
 from supervisor.core.lifecycle.backoff import delay
 from supervisor.core.spec import ConsumerSettings
@@ -39,6 +40,7 @@ class Connector:
     ) -> None:
         self._rt, self._settings, self._handover = rt, settings, handover
         self._report, self._callbacks = report, callbacks
+        self._topics = (*settings.topics, *retry_topics.names(settings.topics, settings.retry_topics))
         self.embedded = settings.bootstrap_servers == "embedded"
         self.bootstrap = "" if self.embedded else settings.bootstrap_servers
         self.incarnation = ""
@@ -116,7 +118,7 @@ class Connector:
         """Return what is missing, None when the broker and all topics are there."""
         self._report.tick("connecting", BUDGET)
         try:
-            for topic in self._settings.topics:
+            for topic in self._topics:
                 within = min(PROBE, 1.5 + self._failures)
                 answer = consumer.list_topics(topic if not topic.startswith("^") else None, timeout=within)
                 self._report.tick("connecting", BUDGET)
@@ -141,7 +143,7 @@ class Connector:
         self._report.waiting("group", f'its partitions from group "{self._settings.group_id}"')
         calls = self._callbacks
         consumer.subscribe(
-            list(self._settings.topics), on_assign=calls.on_assign, on_revoke=calls.on_revoke, on_lost=calls.on_lost
+            list(self._topics), on_assign=calls.on_assign, on_revoke=calls.on_revoke, on_lost=calls.on_lost
         )
 
     def _wait(self, reason: str) -> None:

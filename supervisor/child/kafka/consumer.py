@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from supervisor.child.kafka import assembly
 from supervisor.child.kafka.client import Client
-from supervisor.child.kafka.dead_letters import DeadLetters
 from supervisor.child.kafka.handler import Handler
-from supervisor.child.kafka.handling import Handling
 from supervisor.child.kafka.handover import Handover
-from supervisor.child.kafka.rejection import Rejection
 from supervisor.child.kafka.report import Report
 from supervisor.child.runtime import Runtime
 from supervisor.core.errors import Exit
@@ -35,8 +33,15 @@ class Member:
         self._report = Report(rt.post)
         self._handover = Handover(rt.wake)
         self._client = Client(rt, settings, self._handover, self._report)
-        rejection = Rejection(rt, self._handover, self._report, self._letters(), base=settings.retry_max)
-        self._handling = Handling(rt, settings, handler, self._handover, self._report, rejection, self._is_leaving)
+        self._handling = assembly.handling(
+            rt,
+            settings,
+            handler,
+            self._handover,
+            self._report,
+            bootstrap=lambda: self._client.bootstrap,
+            leaving=self._is_leaving,
+        )
         self._seen = -1
 
     def run(self) -> int:
@@ -54,12 +59,13 @@ class Member:
 
     def _serve(self) -> None:
         while not self._is_leaving():
-            items = self._handover.next()
+            items = self._handover.next() if self._handling.has_room else None
             if items:
                 self._handling.batch(items)
-                continue
-            self._follow()
-            self._rt.wait(LOOK)
+            elif not self._handling.turn():
+                self._follow()
+                self._rt.wait(LOOK)
+        self._handling.finish()
 
     def _is_leaving(self) -> bool:
         return self._rt.leaving or self._client.finished.is_set() or self._had_enough()
@@ -104,7 +110,3 @@ class Member:
     def _bye(self, code: int, reason: str) -> int:
         self._rt.post(Bye(code, reason))
         return code
-
-    def _letters(self) -> DeadLetters | None:
-        topic = self._settings.dead_letter_topic
-        return DeadLetters(self._settings, topic, lambda: self._client.bootstrap) if topic else None

@@ -5,25 +5,17 @@ Only then is the source's offset stored: whatever happens, a record is in one of
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import traceback
-from collections.abc import Callable
-from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from supervisor.child.kafka import errors
-from supervisor.child.kafka.client_log import ClientLog
 from supervisor.child.kafka.handler import headers
+from supervisor.child.kafka.outgoing import Producing
 from supervisor.core.kafka import deadletter
-from supervisor.core.kafka.settings import producer_properties
 from supervisor.core.spec import ConsumerSettings
-
-log = logging.getLogger(__name__)
-
-DEADLINE = 10.0  # seconds for all replicas to have it
 
 
 class LetterRefused(Exception):
@@ -31,13 +23,12 @@ class LetterRefused(Exception):
 
 
 class DeadLetters:
-    """The producer, made with the first letter. Only the main thread calls it."""
+    """Only the main thread calls it."""
 
-    def __init__(self, settings: ConsumerSettings, topic: str, bootstrap: Callable[[], str]) -> None:
+    def __init__(self, settings: ConsumerSettings, topic: str, producing: Producing) -> None:
         self._settings = settings
         self.topic = topic
-        self._bootstrap = bootstrap
-        self._producer: Producer | None = None
+        self._producing = producing
 
     def send(self, message: Message, error: BaseException, *, attempts: int, first: float) -> None:
         """Return when the topic has it. Raises LetterRefused."""
@@ -49,34 +40,12 @@ class DeadLetters:
             raise LetterRefused(f'dead-letter topic "{self.topic}": {refused.str()}')
 
     def _deliver(self, message: Message, failure: deadletter.Failure, *, trace: bool) -> KafkaError | None:
-        answers: list[KafkaError | None] = []
         kind, milliseconds = message.timestamp()
-        try:
-            producer = self._producer = self._producer or self._make()
-            producer.produce(
-                self.topic,
-                value=message.value(),
-                key=message.key(),
-                headers=deadletter.headers(headers(message), self._origin(message), failure, trace=trace),  # type: ignore[arg-type]
-                timestamp=milliseconds if kind and milliseconds > 0 else 0,
-                on_delivery=lambda error, _: answers.append(error),
-            )
-            producer.flush(DEADLINE + 1)
-        except KafkaException as e:
-            return errors.of(e)
-        except BufferError:  # earlier letters are still on their way: the broker is away
-            return KafkaError(KafkaError._QUEUE_FULL)
-        return answers[0] if answers else KafkaError(KafkaError._TIMED_OUT, f"no answer within {DEADLINE:g} s")
-
-    def _make(self) -> Producer:
-        properties = producer_properties(
-            self._settings,
-            bootstrap=self._bootstrap(),
-            client_id=f"{self._settings.group_id}.dead-letters@{socket.gethostname()}",
-            deadline=DEADLINE,
+        named = deadletter.headers(headers(message), self._origin(message), failure, trace=trace)
+        sent = self._producing.send(
+            self.topic, message.value(), message.key(), named, timestamp=milliseconds if kind else 0
         )
-        more: dict[str, Any] = {"logger": ClientLog()}
-        return Producer(properties, **more)
+        return self._producing.wait([sent])
 
     def _origin(self, message: Message) -> deadletter.Origin:
         kind, milliseconds = message.timestamp()

@@ -6,7 +6,7 @@ Its resources are opened for each call and closed before the call counts as done
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +15,10 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from supervisor.child.context import Context
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Call, Resources
-from supervisor.core.kafka.decode import decoder
+from supervisor.core.kafka.decode import Decoder, decoder
 from supervisor.core.kafka.record import Record
 from supervisor.core.kafka.shape import Shape, ShapeError, shape
-from supervisor.core.spec import ConsumerSettings
+from supervisor.core.spec import SCHEMAS, ConsumerSettings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,27 +32,33 @@ class Handler:
         self._resources = Resources(settings.resources)
         given = (self.shape.parameter, "ctx")
         self._call: Call = self._resources.bind(function, given, required=(self.shape.parameter,))
-        self._decode = decoder(settings.format, self.shape.model)
+        self._decode = _decoder(settings, self.shape.model)
         self._timeout = settings.handler_timeout
         self._loop: asyncio.Runner | None = None
 
     def decode(self, message: Message) -> Any:
-        """Raises Undecodable."""
+        """Raises Undecodable, or DependencyAway when a schema cannot be asked for."""
         return self._decode(message.value())
 
-    def __call__(self, records: list[Record], context: Context) -> None:
+    @property
+    def is_async(self) -> bool:
+        return self._call.is_async
+
+    def __call__(self, records: list[Record], context: Context) -> Any:
         """Handle a batch, or the one record when the handler takes one; any exception comes out."""
-        values = {self.shape.parameter: records if self.shape.batch else records[0], "ctx": context}
         if self._call.is_async:
             self._loop = self._loop or asyncio.Runner()
-            self._loop.run(self._await(values))
-            return
+            return self._loop.run(self.awaited(records, context))
         with self._resources.opened(self._call.resources) as opened:
-            self._call({**values, **opened})
+            return self._call({**self._values(records, context), **opened})
 
-    async def _await(self, values: Mapping[str, Any]) -> None:
+    async def awaited(self, records: list[Record], context: Context) -> Any:
+        """As calling it, in the event loop of the caller."""
         async with asyncio.timeout(self._timeout), self._resources.opened_async(self._call.resources) as opened:
-            await self._call({**values, **opened})
+            return await self._call({**self._values(records, context), **opened})
+
+    def _values(self, records: list[Record], context: Context) -> dict[str, Any]:
+        return {self.shape.parameter: records if self.shape.batch else records[0], "ctx": context}
 
     def close(self) -> None:
         if self._loop is not None:
@@ -87,6 +93,14 @@ def _timestamp(message: Message) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
+
+
+def _decoder(settings: ConsumerSettings, model: Any) -> Decoder:
+    if settings.format in SCHEMAS:
+        from supervisor.child.kafka import schemas  # others do without its libraries
+
+        return schemas.decoder(settings, model, settings.handler)
+    return decoder(settings.format, model)
 
 
 def _shape(function: Callable[..., Any]) -> Shape:

@@ -7,13 +7,14 @@ partition is taken away or set back the lease ends, and what belongs to it is dr
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from supervisor.core.kafka.gaps import Run, encode
 from supervisor.core.kafka.lag import Place
 from supervisor.core.kafka.offsets import Prefix
 
@@ -37,10 +38,9 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """This partition is paused, set back to `offset`, and read again after `seconds`."""
+    """This partition is paused, set back to its first open record, and read again after `seconds`."""
 
     lease: Lease
-    offset: int
     seconds: float
 
 
@@ -53,17 +53,21 @@ class Handover:
         self._changed = threading.Condition()
         self._batches: deque[list[Item]] = deque()
         self._leases: dict[Place, Lease] = {}
-        self._in_hand: set[Lease] = set()
+        self._in_hand: Counter[Lease] = Counter()  # how many of its records
         self._moved: set[Lease] = set()
+        self._ahead: set[Lease] = set()  # something was handled behind a record that is open
         self._holds: list[Hold] = []
         self.ended = False  # the main thread takes no more records
         self.handled = 0
 
     # The owner thread's side.
 
-    def assign(self, places: Iterable[Place]) -> None:
+    def assign(self, places: Iterable[Place], done: Mapping[Place, tuple[int, list[Run]]] | None = None) -> None:
+        """`done`: the committed offset of a partition, and what its last owner handled behind it."""
         with self._changed:
-            self._leases.update({place: Lease(place) for place in places})
+            for place in places:
+                base, runs = (done or {}).get(place, (None, []))
+                self._leases[place] = Lease(place, Prefix(None, runs, least=base))
 
     def withdraw(self, places: Iterable[Place]) -> None:
         """Their records are handled no more; the one in hand may finish, and counts until `forget`."""
@@ -101,7 +105,9 @@ class Handover:
         if lease is None or not lease.live:
             return None
         offset = message.offset() or 0
-        lease.prefix.take(offset)
+        if not lease.prefix.take(offset):
+            self._moved.add(lease)
+            return None
         return Item(lease, offset, message)
 
     @property
@@ -124,13 +130,38 @@ class Handover:
             moved, self._moved = self._moved, set()
             return _committable(lease for lease in moved if self._leases.get(lease.place) is lease)
 
+    def notes(self, offsets: Mapping[Place, int]) -> dict[Place, str]:
+        """Return, for what stands beside these offsets in Kafka, which records behind them are done."""
+        with self._changed:
+            leases = [(self._leases[place], offset) for place, offset in offsets.items() if place in self._leases]
+            notes = {lease.place: encode(offset, lease.prefix.done()) for lease, offset in leases}
+            return {place: note for place, note in notes.items() if note}
+
+    def ahead(self) -> dict[Place, int]:
+        """Return the positions behind which something was handled since the last call."""
+        with self._changed:
+            leases, self._ahead = self._ahead, set()
+            found = {lease.place: lease.prefix.position for lease in leases if self._leases.get(lease.place) is lease}
+            return {place: offset for place, offset in found.items() if offset is not None}
+
+    def most_open(self) -> int:
+        """Return how far the partition is read whose first open record lies back the furthest."""
+        with self._changed:
+            return max((lease.prefix.open for lease in self._leases.values()), default=0)
+
+    def lease(self, place: Place) -> Lease | None:
+        with self._changed:
+            return self._leases.get(place)
+
     def positions(self) -> dict[Place, int | None]:
         with self._changed:
             return {place: lease.prefix.position for place, lease in self._leases.items()}
 
     def new_holds(self) -> list[Hold]:
+        """Return those of which no record is in hand any more: what ends after a set-back would be handled twice."""
         with self._changed:
-            found, self._holds = self._holds, []
+            found = [hold for hold in self._holds if not self._in_hand[hold.lease]]
+            self._holds = [hold for hold in self._holds if self._in_hand[hold.lease]]
             return found
 
     def is_current(self, hold: Hold) -> bool:
@@ -142,7 +173,8 @@ class Handover:
         """It was set back: what is read there from now on counts again."""
         with self._changed:
             if self._leases.get(hold.lease.place) is hold.lease:
-                again = Lease(hold.lease.place, Prefix(hold.lease.prefix.committable))
+                before = hold.lease.prefix
+                again = Lease(hold.lease.place, Prefix(before.committable, before.done(), least=before.position))
                 self._leases[hold.lease.place] = again
 
     # The main thread's side.
@@ -154,15 +186,16 @@ class Handover:
             return batch
 
     def take(self, items: Iterable[Item]) -> list[Item]:
-        """Return those that are still ours; until `put_down` their partitions are in hand."""
+        """Return those that are still ours; until `put_down` they are in hand."""
         with self._changed:
             ours = [item for item in items if item.lease.live]
-            self._in_hand = {item.lease for item in ours}
+            self._in_hand.update(item.lease for item in ours)
             return ours
 
-    def put_down(self) -> None:
+    def put_down(self, items: Iterable[Item]) -> None:
         with self._changed:
-            self._in_hand = set()
+            self._in_hand.subtract(item.lease for item in items)
+            self._in_hand = +self._in_hand
             self._changed.notify_all()
 
     def finish(self, items: Iterable[Item]) -> None:
@@ -170,21 +203,21 @@ class Handover:
         with self._changed:
             for item in items:
                 self.handled += 1
-                if item.lease.prefix.finish(item.offset):
-                    self._moved.add(item.lease)
+                moved = item.lease.prefix.finish(item.offset)
+                (self._moved if moved else self._ahead).add(item.lease)
 
     def hold(self, item: Item, seconds: float) -> None:
         """Go no further in this partition; the others flow."""
         with self._changed:
             if item.lease.live:
                 item.lease.live = False
-                self._holds.append(Hold(item.lease, item.offset, seconds))
+                self._holds.append(Hold(item.lease, seconds))
 
     def end(self) -> None:
         """Nothing more is taken. The owner thread commits and closes."""
         with self._changed:
             self._batches.clear()
-            self._in_hand = set()
+            self._in_hand.clear()
             self.ended = True
             self._changed.notify_all()
 

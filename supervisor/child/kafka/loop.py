@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from supervisor.child.kafka import errors
 from supervisor.child.kafka.callbacks import Callbacks, commit, store
 from supervisor.child.kafka.client_log import ClientLog
+from supervisor.child.kafka.delays import Delays
+from supervisor.child.kafka.gaps import Gaps
 from supervisor.child.kafka.handover import Handover, Hold
 from supervisor.child.kafka.paused_ends import PausedEnds
 from supervisor.child.kafka.report import Report
@@ -50,6 +52,8 @@ class Loop:
         self._full_since: float | None = None  # the main thread has no room for records
         self._slow = False  # and that for so long that fetching is paused
         self._ends = PausedEnds(self.consumer)
+        self._gaps = Gaps(self.consumer, handover, told=settings.concurrency > 1)
+        self._delays = Delays(self.consumer, handover, settings)
         self._holds: dict[Place, tuple[Hold, float]] = {}  # until when
 
     def turn(self) -> None:
@@ -69,7 +73,8 @@ class Loop:
 
     def finish(self) -> None:
         """The last offsets; what was stored goes out with them."""
-        commit(self.consumer, self._handover.committable(self._callbacks.assigned))
+        offsets = self._handover.committable(self._callbacks.assigned)
+        commit(self.consumer, offsets, self._handover.notes(offsets))
         self._handover.forget(self._callbacks.assigned)  # closing revokes: nothing is left to commit then
 
     def _fetch(self) -> None:
@@ -90,7 +95,7 @@ class Loop:
                 self._event(error, message)
         if records:
             self._report.waiting("access", None)
-            self._handover.offer(records)
+            self._handover.offer(self._delays.due(records))
 
     def _event(self, error: KafkaError, message: Message) -> None:
         """What poll() says instead of a record."""
@@ -131,7 +136,7 @@ class Loop:
     def _arrange(self) -> None:
         """Pause and resume what differs from what should be; new partitions come unpaused."""
         assigned = self._callbacks.assigned
-        wanted = set(assigned) if self._slow else self._holds.keys() & assigned
+        wanted = set(assigned) if self._slow else (self._holds.keys() | self._delays.places) & assigned
         now_paused = self._callbacks.paused
         if pause := wanted - now_paused:
             self.consumer.pause([TopicPartition(*place) for place in pause])
@@ -150,17 +155,20 @@ class Loop:
             elif now >= until:
                 del self._holds[place]
                 self._set_back(hold)
+        self._delays.release()
         self._arrange()
 
     def _set_back(self, hold: Hold) -> None:
         """Paused until here, so nothing behind the record was handed out in between."""
-        topic, partition = hold.lease.place
-        self.consumer.seek(TopicPartition(topic, partition, hold.offset))
+        position = hold.lease.prefix.position
+        assert position is not None  # of the record that is held, or of one before it
+        self.consumer.seek(TopicPartition(*hold.lease.place, position))
         self._handover.reopen(hold)
 
     def _store(self) -> None:
         if offsets := self._handover.moved():
-            store(self.consumer, offsets)
+            store(self.consumer, offsets, self._handover.notes(offsets))
+        self._gaps.tell()
 
     def _check(self) -> None:
         if self._callbacks.escaped is not None:

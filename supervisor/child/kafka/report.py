@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ class Report:
         self._facts: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
         self._reasons: dict[str, str] = {}
+        self._outcomes: Counter[str] = Counter()
         self._sent = 0.0
         self.ticks = 0  # turns of the owner thread; that they go on is what keeps the main thread's phase fresh
         self.phase = "connecting"  # of the owner thread, while the main thread has no record
@@ -36,6 +38,12 @@ class Report:
         """Numbers that may be told a moment later."""
         with self._lock:
             self._facts.update(facts)
+
+    def count(self, outcome: str, by: int = 1) -> None:
+        """One more record ended otherwise than by being handled: dead_letters, retry_topic, skipped, filtered …"""
+        with self._lock:
+            self._outcomes[outcome] += by
+            self._facts["outcomes"] = dict(self._outcomes)
 
     def waiting(self, source: str, reason: str | None) -> None:
         """What `source` (broker, group, access, dependency) waits for; None: for nothing any more."""

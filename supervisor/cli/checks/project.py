@@ -16,6 +16,7 @@ from supervisor.cli.checks.apart import Answer
 from supervisor.cli.config import summary
 from supervisor.cli.place import Place
 from supervisor.core.config import redact
+from supervisor.core.kafka import retry_topics
 from supervisor.core.spec import ConsumerSettings, Plan, TaskSettings
 
 Found = Mapping[str, Any]
@@ -81,6 +82,7 @@ def missing(plan: Plan, settings: ConsumerSettings, topics: Sequence[str]) -> An
     """What the consumers of this cluster read and write."""
     here = [each for each in _consumers(plan) if each.bootstrap_servers == settings.bootstrap_servers]
     needed = {topic for each in here for topic in (*each.topics, each.dead_letter_topic) if topic}
+    needed |= {topic for each in here for topic in retry_topics.names(each.topics, each.retry_topics)}
     if absent := sorted(needed - set(topics)):
         tool = f"kafka-topics.sh --bootstrap-server {settings.bootstrap_servers} --create --topic {absent[0]}"
         return Answer(False, f"{', '.join(absent)} {'does' if len(absent) == 1 else 'do'} not exist", tool)

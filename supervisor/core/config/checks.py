@@ -12,11 +12,13 @@ from supervisor.core.config.models import Keeping, Supervisor
 from supervisor.core.config.problems import Fault, Path, quoted
 from supervisor.core.config.properties import Librdkafka
 from supervisor.core.config.validate import Tables
-from supervisor.core.spec import Policy
+from supervisor.core.kafka import retry_topics
+from supervisor.core.spec import SCHEMAS, Policy
 
 _CRASH_LOOP = frozenset(
     ("backoff_base", "backoff_max", "backoff_jitter", "on_crash_loop", "crash_loop_count", "crash_loop_window")
 )
+_LONGEST_TOPIC = 249
 MOST_CHILDREN = 2000  # each takes four descriptors of the supervisor; a thousand are measured (benchmarks)
 
 
@@ -119,6 +121,11 @@ def _consumer(consumer: Consumer, tables: Tables, path: Path) -> Iterator[Fault]
         hint = "what cannot be handled would come back for ever"
         expected = "a topic that this consumer does not read"
         yield Fault(path=(*path, "dead_letter_topic"), expected=expected, hint=hint)
+    yield from _retry_topics(consumer, path)
+    if consumer.format in SCHEMAS and not (consumer.schema_registry.url or tables.kafka.schema_registry.url):
+        expected = f"a Schema Registry for format {quoted(consumer.format)}"
+        hint = 'write schema_registry = { url = "http://…" } into [kafka]'
+        yield Fault(path=(*path, "format"), expected=expected, found="none", hint=hint)
     grace = planning.policy(consumer, tables.supervisor)["grace_period"]
     needed = consumer.drain_timeout + consumer.close_timeout
     if needed > grace:
@@ -129,6 +136,19 @@ def _consumer(consumer: Consumer, tables: Tables, path: Path) -> Iterator[Fault]
         found = f"the embedded broker has {planning.PARTITIONS} partitions for each topic"
         hint = f"{consumer.processes - planning.PARTITIONS} processes will have nothing to do"
         yield Fault(path=(*path, "processes"), found=found, hint=hint, warning=True)
+
+
+def _retry_topics(consumer: Consumer, path: Path) -> Iterator[Fault]:
+    """They are named after the topics, must be other ones, and a topic's name has at most 249 characters."""
+    names = retry_topics.names(consumer.topics, consumer.retry_topics)
+    for name in names:
+        if name in (*consumer.topics, consumer.dead_letter_topic):
+            expected = f"no topic of the name {quoted(name)} beside it"
+            hint = "a retry topic of this consumer has that name"
+            yield Fault(path=(*path, "retry_topics"), expected=expected, found="one", hint=hint)
+        elif len(name) > _LONGEST_TOPIC:
+            expected = f"topic names that leave room for a retry topic, in all {_LONGEST_TOPIC} characters"
+            yield Fault(path=(*path, "retry_topics"), expected=expected, found=f"{len(name)}")
 
 
 def _groups(consumers: dict[str, Consumer]) -> Iterator[Fault]:

@@ -9,16 +9,20 @@ from supervisor.core.config.fields import (
     Clock,
     Count,
     Cron,
+    Delays,
     Duration,
     DurationOrNone,
     Interval,
+    Lanes,
     Line,
     Name,
     Once,
     Plain,
+    Rate,
     ResourceName,
     Scalar,
     Servers,
+    Share,
     Some,
     Target,
     Topic,
@@ -29,8 +33,8 @@ from supervisor.core.config.fields import (
     key,
     required,
 )
-from supervisor.core.config.models import Alerts, Kafka, Keeping, Supervisor, Table
-from supervisor.core.spec import ConsumerSettings, TaskSettings
+from supervisor.core.config.models import Alerts, Kafka, Keeping, SchemaRegistry, Supervisor, Table
+from supervisor.core.spec import ConsumerSettings, Format, TaskSettings
 
 _T = TaskSettings(run="")
 _C = ConsumerSettings(handler="", topics=(), group_id="", auto_offset_reset="error", bootstrap_servers="")
@@ -46,6 +50,12 @@ class TaskRetry(Table):
 class RecordRetry(Table):
     base: Wait = duration(_C.retry_base, "the first wait; it doubles from there")
     max: Wait = duration(_C.retry_max, "the longest wait")
+
+
+class LetterLimit(Table):
+    ratio: Share = key(_C.letter_ratio, "the share of dead letters among the last `window` records of a partition")
+    window: Some = key(_C.letter_window, "so many records are looked at")
+    consecutive: Some = key(_C.letter_consecutive, "so many dead letters in a row")
 
 
 class StartBackoff(Table):
@@ -96,9 +106,20 @@ class Consumer(Keeping):
     auto_offset_reset: Literal["earliest", "latest", "error"] = required("where a group without offsets begins")
     bootstrap_servers: Servers | None = key(None, "default: that of [kafka]")
     properties: dict[str, Scalar] = key({}, "any librdkafka property; comes before those of [kafka]")
-    format: Literal["json", "text", "bytes"] = key(_C.format, "of a record's value")
+    format: Format = key(_C.format, "of a record's value")
+    schema_registry: SchemaRegistry = key(SchemaRegistry(), "default: that of [kafka]")
+    filter: Target | None = key(None, '"module:function" of one record; false: it is passed, and counted')
+    max_age: DurationOrNone = duration(_C.max_age, "what is older is passed, and counted")
+    rate: Rate | None = key(None, '"100/s", "600/m" or "1000/h": at most so many records in each process')
     dead_letter_topic: Topic | None = key(None, "gets what cannot be handled; none: the partition pauses")
+    dead_letter_limit: LetterLimit = key(LetterLimit(), "more dead letters pause the partition: they may be a bug")
+    retry_topics: Delays = key(
+        [],
+        '["1m", "10m"]: a failed record waits in TOPIC.retry.1m, then in TOPIC.retry.10m, before it is a dead letter',
+    )
     processes: Some = key(_C.processes, "so many members of the group, each a process of its own")
+    concurrency: Lanes = key(_C.concurrency, "so many records (or batches) at once in each process: threads, or tasks")
+    ordering: Literal["partition", "key"] = key(_C.ordering, "what stays in order when concurrency is above 1")
     batch_size: Some = key(_C.batch_size, "most records in one call of a batch handler")
     retries: Count = key(_C.retries, "in place, before the dead-letter topic")
     retry_backoff: RecordRetry = key(RecordRetry(), "the waits between them")

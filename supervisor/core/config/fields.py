@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from supervisor.core import durations
 from supervisor.core.config.keys import FACTORS, size_text
 from supervisor.core.config.problems import did_you_mean
+from supervisor.core.kafka import pace
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 RESERVED = ("broker", "supervisor", "web")  # children and logs of our own have these names
@@ -150,6 +151,26 @@ def _servers(value: object) -> str:
     return ",".join(match[0] for match in matches if match)
 
 
+def _rate(value: object) -> str:
+    try:
+        pace.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        raise refuse(pace.EXPECTED) from None
+    return str(value)
+
+
+def _delays(value: object) -> list[float]:
+    """Each longer than the one before: a record goes from one to the next."""
+    expected = 'a list of growing durations like ["1m", "10m"]'
+    try:
+        seconds = [durations.parse(each) for each in value] if isinstance(value, list) else [0.0]
+    except (durations.DurationError, TypeError):
+        raise refuse(expected) from None
+    if any(each < 0.001 for each in seconds) or seconds != sorted(set(seconds)) or len(seconds) > 10:
+        raise refuse(expected, hint="at most ten" if len(seconds) > 10 else "")
+    return seconds
+
+
 def _some(value: object) -> object:
     if isinstance(value, list) and (not value or any(value.count(item) > 1 for item in value)):
         raise refuse("a list of one or more different texts")
@@ -208,6 +229,12 @@ Once = Annotated[str, BeforeValidator(_once), _schema("string", examples=("2027-
 Topic = Annotated[
     str, _text(_TOPIC, "a topic name of letters, digits, '.', '_' and '-'"), _schema("string", _anchored(_TOPIC))
 ]
+Rate = Annotated[str, BeforeValidator(_rate), _schema("string", examples=("100/s", "600/m"))]
+Delays = Annotated[
+    list[float],
+    BeforeValidator(_delays),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": _DURATION}}),
+]
 Topics = Annotated[list[Topic], BeforeValidator(_some), Field(json_schema_extra={"minItems": 1})]
 Servers = Annotated[str, BeforeValidator(_servers), _schema("string", examples=("embedded", "host:9092"))]
 Url = Annotated[str, _text(_URL, "an http:// or https:// address"), _schema("string", _anchored(_URL))]
@@ -226,6 +253,7 @@ Plain = Annotated[Any, BeforeValidator(_plain)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Some = Annotated[int, Field(ge=1, le=1_000_000)]
+Lanes = Annotated[int, Field(ge=1, le=1000)]
 
 
 def key(default: Any, meaning: str, write: Callable[[Any], str] | None = None) -> Any:

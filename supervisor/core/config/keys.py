@@ -56,7 +56,15 @@ TASK: Keys = _keys(
 CONSUMER: Keys = _keys(
     *("handler", "topics", "group_id", "auto_offset_reset", "bootstrap_servers", "properties", "format"),
     *("dead_letter_topic", "processes", "batch_size", "retries", "handler_timeout", "drain_timeout", "close_timeout"),
-    "max_runs",
+    *("max_runs", "filter", "max_age", "rate", "retry_topics", "concurrency", "ordering"),
+    registry_url="schema_registry.url",
+    registry_user="schema_registry.user",
+    registry_password="schema_registry.password",
+    registry_ca="schema_registry.ca",
+    registry_timeout="schema_registry.timeout",
+    letter_ratio="dead_letter_limit.ratio",
+    letter_window="dead_letter_limit.window",
+    letter_consecutive="dead_letter_limit.consecutive",
     retry_base="retry_backoff.base",
     retry_max="retry_backoff.max",
     start_retry_base="start_backoff.base",
@@ -70,12 +78,13 @@ _DURATIONS = frozenset(
         *("heartbeat_interval", "heartbeat_timeout", "crash_loop_window", "every", "jitter", "catch_up_window"),
         *("alert_overdue_after", "expect_within"),
         *("start_deadline", "timeout", "kill_after", "retry_base", "retry_max", "history_keep", "handler_timeout"),
-        *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max"),
+        *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max", "max_age", "registry_timeout"),
+        "retry_topics",
     ]
 )
 _SIZES = frozenset(("max_rss", "max_rss_hard", "log_max_bytes"))
 _NONE = frozenset(
-    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_rss", "max_rss_hard")
+    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_age", "max_rss", "max_rss_hard")
 )  # where "none" may be written
 _UNITS = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("KB", 10**3), ("B", 1))
 FACTORS = dict(_UNITS)
@@ -86,7 +95,7 @@ def written(field: str, value: Any) -> Any:
     if value is None:
         return "none" if field in _NONE else None
     if field in _DURATIONS:
-        return durations.text(value)
+        return [durations.text(each) for each in value] if isinstance(value, tuple) else durations.text(value)
     if field in _SIZES:
         return size_text(value)
     return list(value) if isinstance(value, tuple) else value

@@ -28,8 +28,9 @@ from supervisor.core.config.fields import (
     key,
     size,
 )
-from supervisor.core.spec import AlertKind, OnCrashLoop, Policy, SupervisorSettings
+from supervisor.core.spec import AlertKind, ConsumerSettings, OnCrashLoop, Policy, SupervisorSettings
 
+_C = ConsumerSettings(handler="", topics=(), group_id="", auto_offset_reset="error", bootstrap_servers="")
 _P = Policy()
 _S = SupervisorSettings(config_file="", project_dir="", state_dir=".supervisor")
 
@@ -87,9 +88,18 @@ class Supervisor(Keeping):
     control_uids: list[int] = key([], "users who may give orders, besides root and the supervisor's own")
 
 
+class SchemaRegistry(Table):
+    url: Url | None = key(None, "of the Schema Registry, for the formats avro, protobuf and json-schema")
+    user: Line | None = key(None, "for basic authentication")
+    password: Line | None = key(None, "for basic authentication")
+    ca: Line | None = key(None, "file with the certificates of its authority")
+    timeout: Wait = duration(_C.registry_timeout, "for one answer; without one the consumer waits, and tries again")
+
+
 class Kafka(Table):
     bootstrap_servers: Servers = key("embedded", '"host:9092,other:9092"; embedded: the demo broker, in memory')
     properties: dict[str, Scalar] = key({}, "any librdkafka property, for every consumer")
+    schema_registry: SchemaRegistry = key(SchemaRegistry(), "where the schemas are")
 
 
 class Alerts(Table):

@@ -11,6 +11,7 @@ from supervisor.core.config.document import Consumer, Task
 from supervisor.core.config.models import Alerts, Kafka, Keeping, Supervisor, Table
 from supervisor.core.config.problems import Path
 from supervisor.core.config.validate import Tables
+from supervisor.core.kafka import retry_topics
 from supervisor.core.schedule.slots import trigger
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Policy, SupervisorSettings, TaskSettings
 
@@ -90,6 +91,10 @@ def _members(name: str, table: Consumer, tables: Tables, where: Where) -> Iterat
     settings = _fields(table, keys.CONSUMER)
     settings["bootstrap_servers"] = servers(table, tables.kafka)
     settings["properties"] = {**tables.kafka.properties, **table.properties}
+    registry = table.schema_registry if table.schema_registry.url else tables.kafka.schema_registry
+    for field, path in keys.CONSUMER.items():
+        if path[0] == "schema_registry":
+            settings[field] = dig(registry, path[1:])
     drain = table.drain_timeout + table.close_timeout
     for member in range(1, table.processes + 1):
         yield ChildSpec(
@@ -109,6 +114,7 @@ def _broker(consumers: list[ChildSpec], where: Where) -> tuple[ChildSpec, ...]:
         settings = spec.settings
         if isinstance(settings, ConsumerSettings) and settings.bootstrap_servers == EMBEDDED:
             topics |= dict.fromkeys(settings.topics, PARTITIONS)
+            topics |= dict.fromkeys(retry_topics.names(settings.topics, settings.retry_topics), 1)
             if settings.dead_letter_topic:
                 topics.setdefault(settings.dead_letter_topic, 1)
     if not topics:

@@ -107,4 +107,9 @@ def _settings(settings: Settings) -> Settings:
         return replace(settings, args=value((), settings.args))
     if isinstance(settings, BrokerSettings):
         return settings
-    return replace(settings, properties=value((), settings.properties))
+    return replace(
+        settings,
+        properties=value((), settings.properties),
+        registry_url=settings.registry_url and text(settings.registry_url),
+        registry_password=settings.registry_password and HIDDEN,
+    )

@@ -1,4 +1,4 @@
-"""The bytes of a record's value to what the handler gets.
+"""The bytes of a record's value to what the handler gets, and back to what a handler produces.
 
 What cannot be decoded never can: it goes to the dead-letter topic at once, without a retry.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 Decoder = Callable[[bytes | None], Any]
 
@@ -16,10 +16,14 @@ class Undecodable(Exception):
     """Where in the value, what was expected, what was found. The value itself is not quoted."""
 
 
-def decoder(format: Literal["json", "text", "bytes"], model: Any = None) -> Decoder:
+def decoder(format: str, model: Any = None) -> Decoder:
     """Return the function for one consumer; `model` is a class with pydantic's `model_validate`."""
-    plain = {"json": _json, "text": _text, "bytes": _bytes}[format]
-    if model is None:
+    return validated({"json": _json, "text": _text, "bytes": _bytes}[format], model)
+
+
+def validated(plain: Decoder, model: Any = None) -> Decoder:
+    """Return `plain`, followed by the model's validation when there is one."""
+    if not hasattr(model, "model_validate"):
         return plain
     validate = model.model_validate
 
@@ -31,6 +35,17 @@ def decoder(format: Literal["json", "text", "bytes"], model: Any = None) -> Deco
             raise Undecodable(f"value: expected the shape of {model.__name__}: {_problems(e)}") from e
 
     return decode
+
+
+def encode(value: Any) -> bytes | None:
+    """Return what is produced for a value: bytes and None (a tombstone) as they are, text as UTF-8, else JSON."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if hasattr(value, "model_dump_json"):
+        return str(value.model_dump_json()).encode()
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def _bytes(raw: bytes | None) -> bytes | None:

@@ -23,7 +23,7 @@ class ShapeError(SupervisorError):
 class Shape:
     parameter: str
     batch: bool
-    model: Any  # a class with model_validate, or None
+    model: Any  # a class with model_validate, one that protoc made, or None
 
 
 def shape(handler: Callable[..., Any]) -> Shape:
@@ -68,6 +68,5 @@ def _model(title: str, hint: Any) -> Any:
     if _is_batch(hint):
         hint = next(part for part in typing.get_args(hint) if _is_record(part))
     arguments = typing.get_args(hint) if _is_record(hint) else ()
-    if not arguments or not hasattr(arguments[0], "model_validate"):
-        return None
-    return arguments[0]
+    known = ("model_validate", "DESCRIPTOR")  # pydantic's, and what protoc made
+    return arguments[0] if arguments and any(hasattr(arguments[0], name) for name in known) else None

@@ -31,7 +31,7 @@ def essence(found: Plan) -> Plan:
 
 @pytest.mark.parametrize("text", [FULL, TASK, TASK + CONSUMER, REAL + CONSUMER, "[supervisor]\n"])
 def test_what_is_shown_reads_back_as_an_equal_plan(text: str) -> None:
-    found = plan(text.replace('url = "https://alerts.example/hook"', ""))
+    found = plan(text.replace('url = "https://alerts.example/hook"', "").replace(', password = "p"', ""))
     assert essence(plan(show(found))) == essence(found)
 
 
@@ -126,3 +126,10 @@ def test_of_an_environment_what_may_be_a_secret_is_hidden_and_the_rest_is_cut() 
     assert found["PATH"] == "/bin"
     assert "hunter2" not in str(found)
     assert len(found["LONG"]) == redact.VARIABLE
+
+
+def test_the_password_of_a_schema_registry_is_not_shown() -> None:
+    registry = '[kafka]\nschema_registry = { url = "http://me:canary@registry", user = "me", password = "canary" }\n'
+    shown = show(plan(registry + CONSUMER))
+    assert "canary" not in shown
+    assert 'url = "http://(hidden)@registry"' in shown

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.kafka.decode import Undecodable, decoder
+from supervisor.core.kafka.decode import Undecodable, decoder, encode
 
 
 class Event(pydantic.BaseModel):
@@ -89,3 +89,22 @@ def test_whatever_the_bytes_the_answer_is_a_value_or_undecodable(raw: bytes) -> 
             decoder(format)(raw)
         except Undecodable:
             pass
+
+
+class Model:
+    def model_dump_json(self) -> str:
+        return '{"id": 1}'
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        (b"\xff", b"\xff"),
+        ("zażółć", "zażółć".encode()),
+        ({"a": ["ż", 1, None]}, '{"a": ["ż", 1, null]}'.encode()),
+        (Model(), b'{"id": 1}'),
+    ],
+)
+def test_what_is_produced_is_written_as_it_is_read(value: Any, expected: bytes | None) -> None:
+    assert encode(value) == expected

@@ -60,3 +60,67 @@ def test_whatever_the_order_nothing_unhandled_is_passed(order: list[int], handle
         made.finish(offset)
     first_open = next((n for n in range(12) if n not in done), 12)
     assert (made.committable or 0) == first_open
+
+
+def test_the_runs_behind_an_open_record_are_told() -> None:
+    made = prefix(5, 6, 9, 10, 11)
+    for offset in (6, 9, 11):
+        made.finish(offset)
+    assert made.done() == [(6, 9), (11, 11)]
+    made.finish(5)
+    assert (made.committable, made.done(), made.open) == (10, [(11, 11)], 2)
+    assert prefix(5).done() == []
+
+
+def test_what_another_handled_is_not_handled_again() -> None:
+    made = Prefix(None, [(6, 7), (9, 9)], least=5)
+    assert [made.take(offset) for offset in range(5, 11)] == [True, False, False, True, False, True]
+    assert made.finish(5)
+    assert made.committable == 8
+    assert made.finish(8)
+    assert (made.committable, made.position) == (10, 10)
+
+
+def test_a_handled_record_with_none_open_before_it_moves_the_offset() -> None:
+    made = Prefix(5, [(5, 6)])
+    assert not made.take(5)
+    assert (made.committable, made.open) == (6, 0)
+
+
+def test_what_is_known_and_not_read_yet_is_told_on() -> None:
+    made = Prefix(None, [(6, 9)], least=5)
+    assert made.done() == [(6, 9)]
+    made.take(5)
+    made.take(6)
+    made.take(7)
+    assert made.done() == [(6, 7), (8, 9)]
+
+
+def test_reading_from_further_back_forgets_what_was_known() -> None:
+    """The topic was made anew under its name: the old offsets are other records."""
+    made = Prefix(None, [(6, 9)], least=5)
+    assert [made.take(offset) for offset in range(3, 8)] == [True] * 5
+
+
+def test_runs_that_were_passed_are_forgotten() -> None:
+    made = Prefix(None, [(6, 6), (20, 20)], least=5)
+    assert made.take(15)
+    assert not made.take(20)
+    assert made.take(21)
+
+
+@given(st.permutations(range(30)), st.integers(0, 30), st.integers(0, 30))
+def test_who_takes_over_handles_each_open_record_once_and_no_other(order: list[int], handled: int, again: int) -> None:
+    first = prefix(*range(30))
+    for offset in order[:handled]:
+        first.finish(offset)
+    base = first.position or 0
+    second = Prefix(None, first.done(), least=base)
+    taken = [offset for offset in range(base, 30) if second.take(offset)]
+    assert sorted([*order[:handled], *taken]) == list(range(30))
+    for offset in taken[:again]:
+        second.finish(offset)
+    done = {*order[:handled], *taken[:again]}
+    assert (second.position if second.position is not None else base) == next(
+        (n for n in range(30) if n not in done), 30
+    )
