@@ -90,6 +90,14 @@ class Kafka:
         with self._reader(group) as reader:
             return int(reader.committed([TopicPartition(topic, partition)], timeout=WITHIN)[0].offset)
 
+    def commit_of(self, group: str, topic: str, partition: int = 0) -> tuple[int, str | None]:
+        """Return the group's committed offset and the text beside it."""
+        from confluent_kafka import TopicPartition
+
+        with self._reader(group) as reader:
+            found = reader.committed([TopicPartition(topic, partition)], timeout=WITHIN)[0]
+            return int(found.offset), found.metadata
+
     @contextmanager
     def _reader(self, group: str = "tests-only") -> Iterator[Any]:
         from confluent_kafka import Consumer

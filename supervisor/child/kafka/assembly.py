@@ -10,6 +10,8 @@ from supervisor.child.kafka.filtering import filter_of
 from supervisor.child.kafka.handler import Handler
 from supervisor.child.kafka.handling import Handling
 from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.lane_pool import Pool, Tasks, Threads
+from supervisor.child.kafka.lanes import Lanes
 from supervisor.child.kafka.outgoing import Producing
 from supervisor.child.kafka.rejection import Rejection
 from supervisor.child.kafka.report import Report
@@ -29,7 +31,7 @@ def handling(
     *,
     bootstrap: Callable[[], str],
     leaving: Callable[[], bool],
-) -> Handling:
+) -> Handling | Lanes:
     """Raises LoadError when the filter cannot be used."""
     producing = Producing(settings, bootstrap)
     retries = RetryTopics(settings, producing)
@@ -39,4 +41,8 @@ def handling(
     calling = Calling(rt, handler, report, producing, retries, filter_of(settings))
     steps = Steps(settings, handover, report, rejection)
     sieve = Sieve(settings, handover, report, retries)
-    return Handling(rt, settings, handover, calling, sieve, steps, rejection, leaving, batch=handler.shape.batch)
+    batch = handler.shape.batch
+    if settings.concurrency == 1:
+        return Handling(rt, settings, handover, calling, sieve, steps, rejection, leaving, batch=batch)
+    pool: Pool = Tasks(calling, rt.wake) if handler.is_async else Threads(calling, rt.wake, settings.concurrency)
+    return Lanes(rt, settings, handover, pool, sieve, steps, rejection, leaving, batch=batch)

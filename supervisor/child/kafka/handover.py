@@ -147,7 +147,7 @@ class Handover:
     def most_open(self) -> int:
         """Return how far the partition is read whose first open record lies back the furthest."""
         with self._changed:
-            return max((lease.prefix.open for lease in self._leases.values()), default=0)
+            return max((lease.prefix.open for lease in self._leases.values() if lease.live), default=0)
 
     def lease(self, place: Place) -> Lease | None:
         with self._changed:

@@ -86,5 +86,5 @@ class Prefix:
             first, last = offset if first is None else first, offset
         if first is not None and last is not None:
             found.append((first, last))
-        end = self._taken[-1] if self._taken else -1
+        end = self._taken[-1] if self._taken else (self._next or 0) - 1
         return found + [(max(run[0], end + 1), run[1]) for run in self._known if run[1] > end]

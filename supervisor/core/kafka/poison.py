@@ -13,7 +13,8 @@ from typing import Any
 
 DEATHS = 3
 SUSPECT_AFTER = DEATHS - 1
-HANDLING = {"handling": False, "handling batch": True}  # the black box's words for one record, and for many
+# the black box's words for one record, and for many
+HANDLING = {"handling": False, "handling batch": True, "handling lanes": True}
 MOST = 1000  # quarantined records remembered; the oldest are forgotten first, long after their dead letter
 
 Partition = tuple[str, int]

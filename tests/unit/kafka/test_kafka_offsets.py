@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.core.kafka.gaps import decode, encode
 from supervisor.core.kafka.offsets import Prefix
 
 
@@ -116,7 +117,14 @@ def test_who_takes_over_handles_each_open_record_once_and_no_other(order: list[i
         first.finish(offset)
     base = first.position or 0
     second = Prefix(None, first.done(), least=base)
-    taken = [offset for offset in range(base, 30) if second.take(offset)]
+    taken = []
+    for offset in range(base, 30):
+        if second.take(offset):
+            taken.append(offset)
+        at = second.position if second.position is not None else base
+        told = second.done()
+        assert all(at <= run[0] <= run[1] for run in told), "only what lies behind the position"
+        assert decode(at, encode(at, told)) == told
     assert sorted([*order[:handled], *taken]) == list(range(30))
     for offset in taken[:again]:
         second.finish(offset)
