@@ -13,6 +13,7 @@ from supervisor import logs
 from supervisor.console import Console
 from supervisor.core.spec import SupervisorSettings
 
+_PIECE = 1 << 16  # bytes
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -96,6 +97,26 @@ def rotate(path: str, max_bytes: int, keep: int) -> None:
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
+    if keep:
+        shorten(f"{path}.1", max_bytes)
+
+
+def shorten(path: str, max_bytes: int) -> None:
+    """Of a file twice as long as allowed keep the end: a child can print gigabytes between two looks.
+
+    In place, piece by piece: it needs no room on a disk that the file itself may have filled.
+    """
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "r+b", buffering=0) as file:
+            behind = (size := os.fstat(file.fileno()).st_size) - max_bytes
+            if behind < max_bytes:
+                return
+            at = file.write(f"({behind} bytes are left out here: more than fits into log_max_bytes)\n".encode())
+            for start in range(behind, size, _PIECE):
+                at += os.pwrite(file.fileno(), os.pread(file.fileno(), min(_PIECE, size - start), start), at)
+            file.truncate(at)
+    except OSError:
+        return  # gone, no file, or on a disk that fails: it stays as it is
 
 
 def _line_buffered(fd: int):  # type: ignore[no-untyped-def]  # TextIO's buffering cannot be said in a return type

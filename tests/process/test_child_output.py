@@ -132,6 +132,19 @@ def test_the_file_is_rotated_by_size_and_nothing_is_lost_meanwhile(project: Call
         eventually(lambda: len(mine.lines("done")) == 2, within=60)
 
 
+def test_a_flood_between_two_looks_leaves_its_end_and_says_how_much_is_missing(
+    project: Callable[..., Project],
+) -> None:
+    config = FAST + 'log_max_bytes = "64KiB"\nlog_keep = 1\nheartbeat = { interval = "300ms" }\n' + TASK
+    body = "for number in range(4000):\n    os.write(1, (f'{number:04} ' + 'x' * 8000 + '\\n').encode())"
+    mine = made(project, body, config)
+    with mine.supervisor() as supervisor:
+        done(mine)
+        eventually(lambda: b"bytes are left out here" in log(supervisor, ".1")[:100], within=30)
+        assert b"\n3999 " in log(supervisor, ".1") + log(supervisor)
+        eventually(lambda: len(log(supervisor)) + len(log(supervisor, ".1")) < 4 * 65536, within=30)
+
+
 def test_a_log_that_somebody_removes_or_replaces_ends_nothing(project: Callable[..., Project]) -> None:
     config = FAST + 'log_max_bytes = "64KiB"\nlog_keep = 1\nheartbeat = { interval = "100ms" }\n' + TASK
     mine = made(project, "for _ in range(40):\n    print('x' * 5000)\n    time.sleep(0.05)", config)
