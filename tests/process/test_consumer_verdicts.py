@@ -1,4 +1,4 @@
-"""A handler says what becomes of a record: again later, a dead letter, passed, or no further; and of a batch in part."""
+"""A handler says what becomes of a record: again later, a dead letter, passed, no further; and of a batch in part."""
 
 from __future__ import annotations
 
