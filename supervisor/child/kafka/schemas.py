@@ -35,22 +35,23 @@ def _plain(settings: ConsumerSettings, model: Any, title: str) -> Callable[[byte
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
     client = SchemaRegistryClient(_configuration(settings))
+    how: dict[str, Any] = {"subject.name.strategy": lambda *_: None}  # the id alone says which schema it is
     found: Any
     if settings.format == "avro":
         from confluent_kafka.schema_registry.avro import AvroDeserializer
 
-        found = AvroDeserializer(client)
+        found = AvroDeserializer(client, conf=how)
     elif settings.format == "json-schema":
         from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 
-        found = JSONDeserializer(None, schema_registry_client=client)
+        found = JSONDeserializer(None, conf=how, schema_registry_client=client)
     else:
         from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer
 
         if not hasattr(model, "DESCRIPTOR"):
             text = 'format "protobuf" needs the class that protoc made: annotate the parameter as Record[ThatClass]'
             raise LoadError(f"{title}: {text}", permanent=True)
-        found = ProtobufDeserializer(model, {"use.deprecated.format": False}, client)
+        found = ProtobufDeserializer(model, how, client)
     return lambda raw: found(raw, None)
 
 
