@@ -72,6 +72,7 @@ def explained(
         ("note", _one(child.get("note"))),
         ("doing", _doing(child)),
         ("reads", _reads(child)),
+        ("outcomes", _outcomes(child)),
         ("stacks", stacks[:STACK_LINES]),
         ("last lines", lines),
         ("config", _config(child)),
@@ -159,6 +160,14 @@ def _reads(child: Facts) -> list[str]:
         + (", paused" if p.get("paused") else "")
         for p in parts
     ]
+
+
+def _outcomes(child: Facts) -> list[str]:
+    """What became of records that were not simply handled."""
+    found = child.get("outcomes")
+    if not isinstance(found, Mapping):
+        return []
+    return [", ".join(f"{amount} {line(str(what)).replace('_', ' ')}" for what, amount in found.items())]
 
 
 def _known(number: object) -> str:

@@ -42,7 +42,8 @@ def means(child: Facts) -> list[str]:
     elif not healthy(child) and _cause(child) in _MEANS:
         said.append(_MEANS[_cause(child)])
     if paused := paused_at(child):
-        said.append(f"{', '.join(paused)}: paused at a record that cannot be handled, tried again from time to time")
+        until = "until it is restarted" if stopped(child) else "tried again from time to time"
+        said.append(f"{', '.join(paused)}: paused at a record that cannot be handled, {until}")
     if (child.get("facts") or {}).get("paused"):
         said.append("its runs are paused: too many failed in a row, or by order")
     return said
@@ -71,7 +72,7 @@ def next_steps(child: Facts) -> list[str]:
     if waits_for(child) in ("broker", "database"):
         return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
     if paused_at(child):
-        return _paused(name, group)
+        return _paused(child, name, group)
     if word == "starting":
         return [f"supervisor stack {name}   (what it does at this moment)", f"supervisor logs -f {name}"]
     if not healthy(child):
@@ -104,6 +105,11 @@ def paused_at(child: Facts) -> list[str]:
     return [f"{p.get('topic')}[{p.get('partition')}] at {p.get('position')}" for p in parts if p.get("paused")]
 
 
+def stopped(child: Facts) -> bool:
+    """Whether the handler itself said to go no further."""
+    return "StopPartition" in str(child.get("note") or "")
+
+
 def _down(child: Facts, name: str, group: str, *, task: bool) -> list[str]:
     cause = _cause(child)
     shows = {"oom": "its memory", "memory": "its memory", **dict.fromkeys(_STACKS, "its stacks")}
@@ -117,12 +123,14 @@ def _down(child: Facts, name: str, group: str, *, task: bool) -> list[str]:
     ]
 
 
-def _paused(name: str, group: str) -> list[str]:
-    return [
+def _paused(child: Facts, name: str, group: str) -> list[str]:
+    said = [
         f"supervisor logs {name} --level error   (the record, and what it raised)",
         f"supervisor restart {group}   (after the fix: tries it now)",
-        "dead_letter_topic in config.toml   (passes such records on)",
     ]
+    if "dead_letter_limit" in str(child.get("note") or ""):
+        return [*said, "dead_letter_limit in config.toml   (when so many bad records are no surprise)"]
+    return said if stopped(child) else [*said, "dead_letter_topic in config.toml   (passes such records on)"]
 
 
 def _cause(child: Facts) -> str:

@@ -118,6 +118,10 @@ TROUBLES = {
         {**ORDERS, "partitions": [PARTITION]},
         ("orders is running", "orders[2] at 114: paused at a record", "supervisor logs orders --level error"),
     ),
+    "a partition that its handler stopped": (
+        {**ORDERS, "partitions": [PARTITION], "note": "orders:2:114: StopPartition: the books do not balance"},
+        ("orders is running", "until it is restarted", "supervisor logs orders --level error"),
+    ),
     "a paused task": (
         child("a", facts={"paused": "by order"}),
         ("a is running", "its runs are paused", "supervisor history a"),
@@ -216,6 +220,20 @@ def test_a_consumer_says_where_it_reads() -> None:
     told = explained({**ORDERS, "partitions": parts, "phase": "handling", "subject": "orders"}, [], NOW)
     assert "  doing       handling orders for 1s, pid 4211" in told
     assert "  reads       orders[2] at 114, lag 3, paused" in told
+
+
+def test_beyond_the_limit_of_dead_letters_it_says_which_key_raises_it() -> None:
+    note = "orders:2:114: LetterHeld: 50 dead letters in a row (dead_letter_limit.consecutive = 50)"
+    told = "\n".join(explained({**ORDERS, "partitions": [PARTITION], "note": note}, [], NOW))
+    assert "tried again from time to time" in told
+    assert "supervisor restart orders   (after the fix" in told
+    assert "dead_letter_limit in config.toml" in told
+    assert "dead_letter_topic in config.toml" not in told
+
+
+def test_records_that_were_not_simply_handled_are_counted() -> None:
+    told = explained({**ORDERS, "outcomes": {"dead_letters": 3, "skipped": 1}}, [], NOW)
+    assert "  outcomes    3 dead letters, 1 skipped" in told
 
 
 def test_a_position_that_is_not_known_yet_is_a_dash() -> None:
