@@ -66,3 +66,19 @@ def test_it_is_dead_lettered_with_the_reason_and_its_neighbours_are_stored(
         assert len(made.lines("tried")) == 3
         reader = supervisor.wait_child("reader", lambda child: child["state"] == "running")
         assert reader["starts"] == 4, "three deaths, and the fourth process goes on"
+
+
+def test_among_lanes_it_is_found_by_handling_one_record_at_a_time_after_a_death(
+    project: Callable[..., Project],
+) -> None:
+    """The first death only says which records were in hand; so it may take one death more."""
+    made = project(config=CONFIG + 'concurrency = 4\nordering = "key"\n', code=SINGLE)
+    with made.supervisor() as supervisor:
+        broker = broker_of(supervisor)
+        for n in [*range(20), "segfault", *range(20, 40)]:
+            broker.produce("records", [{"n": n}], partition=0, key=str(n).encode())
+        eventually(lambda: set(made.lines("stored")) >= {str(n) for n in range(40)}, within=120, every=0.1)
+        [letter] = dead_letters(broker)
+        assert letter["value"] == '{"n": "segfault"}'
+        assert any("killed its process 3 times" in text for text in letter.values())
+        assert len(made.lines("tried")) in (3, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,46 @@ def test_nothing_is_lost_by_lanes_however_often_the_process_is_killed(broker: Ka
         eventually(lambda: set(member.got) == set(range(300)), within=WITHIN)
         assert member.stop() == 0
     assert [broker.committed(f"g-{topic}", topic, partition) for partition in range(2)] == [150, 150]
+
+
+def test_lanes_that_lose_partitions_finish_what_they_have_in_hand_first(broker: Kafka, tmp_path: Path) -> None:
+    topic = broker.topic(4)
+    settings: dict[str, Any] = {"group_id": f"g-{topic}", "concurrency": 4, "drain_timeout": 60}
+    code = "def store(record):\n    time.sleep(0.002)\n    tell(record.value)\n"
+    with Consumer(tmp_path, consumer_spec(broker, topic, name="events:1", **settings), code) as one:
+        one.wait_assigned(4)
+        with Consumer(tmp_path, consumer_spec(broker, topic, name="events:2", **settings), code) as two:
+            for partition in range(4):
+                broker.produce(topic, [[partition, n] for n in range(100)], partition=partition)
+            one.wait_assigned(2)
+            two.wait_assigned(2)
+            one.wait_got(400)
+            assert two.stop() == 0
+        one.wait_assigned(4)
+        for partition in range(4):
+            broker.produce(topic, [[partition, 100]], partition=partition)
+        eventually(lambda: {(p, 100) for p in range(4)} <= {tuple(each) for each in one.got}, within=WITHIN)
+        assert one.stop() == 0
+        assert {tuple(each) for each in one.got} == {(p, n) for p in range(4) for n in range(101)}
+        if not broker.embedded:  # the mock cluster gives partitions away before they are given up
+            assert len(one.got) == 404, "each once"
+
+
+def test_slow_lanes_keep_the_membership(broker: Kafka, tmp_path: Path) -> None:
+    topic = broker.topic()
+    for number in range(6):
+        broker.produce(topic, [number], key=str(number).encode())
+    code = "def store(record):\n    tell(['begun', time.monotonic()])\n    until('go')\n    tell(record.value)\n"
+    short = {"max.poll.interval.ms": 3000, "session.timeout.ms": 3000, "group.protocol": "classic"}
+    short = {"max.poll.interval.ms": 3000} if broker.embedded else short
+    spec = consumer_spec(broker, topic, concurrency=2, ordering="key", properties=short, batch_size=1)
+    with Consumer(tmp_path, spec, code) as member:
+        (_, began) = member.wait_got(1)[0]
+        eventually(lambda: time.monotonic() - began > 7.0, within=WITHIN, what="longer than the poll interval")
+        (tmp_path / "go").touch()
+        eventually(lambda: sorted(plain(member.got)) == list(range(6)), within=WITHIN)
+        assert "put out of the group" not in member.log
+        assert "lost" not in member.log
 
 
 def plain(got: list[Any]) -> list[Any]:

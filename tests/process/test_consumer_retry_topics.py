@@ -106,6 +106,7 @@ def store(record):
         member.kill()
         assert member.exit_code() == -9
     with Consumer(tmp_path, spec, code) as member:
+        member.wait_ready()
         eventually(lambda: 2 in member.got, within=WITHIN)
         assert member.stop() == 0
 
