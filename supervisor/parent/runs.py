@@ -69,8 +69,9 @@ class Runs:
         wanted = self._wanted.pop(run_id, None) if isinstance(run_id, str) else None
         if wanted and wanted.waits:
             wanted.waits.send(200, {"run": dict(result)})
-        if not any(w.name == name for w in self._wanted.values()):
-            self._driver.listen(name, on=False)
+        if not self.waits_for(name):
+            if self._site.fleet.children[name].state is not State.STARTING:  # it tells of its predecessor's run
+                self._driver.listen(name, on=False)
             self._send_home(name)
 
     def process_ended(self, name: str) -> None:

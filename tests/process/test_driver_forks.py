@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from supervisor.core.lifecycle import events as ev
@@ -11,6 +12,7 @@ from supervisor.core.spec import ChildSpec, Policy, TaskSettings
 from supervisor.parent.driver import Driver
 from supervisor.parent.poller import Poller
 from supervisor.parent.process import Process, fork
+from supervisor.parent.runs import Runs
 from supervisor.parent.strangers import Strangers
 from support.alone import alone
 
@@ -77,6 +79,27 @@ def test_a_refused_fork_keeps_nobody_else_from_his() -> None:
             states = {name: child.state for name, child in driver.fleet.children.items()}
             assert states == {"one": State.STARTING, "two": State.BACKOFF, "three": State.STARTING}
             assert set(driver.processes) == {"one", "three"}
+        finally:
+            around.kill_all()
+
+    alone(check)
+
+
+def test_a_child_that_tells_of_the_last_run_before_it_is_ready_is_listened_to_until_it_is() -> None:
+    """It closes what its dead predecessor left open; its READY must not wait for the look of every second."""
+
+    def check() -> None:
+        around = Around()
+        driver = started(around, ["one"])
+        runs = Runs(SimpleNamespace(fleet=driver.fleet, manual=set()), driver)  # type: ignore[arg-type]
+        try:
+            driver.fork_pending(0.0)
+            runs.ended("one", {"state": "killed"})
+            assert driver.listened == {"one"}
+            driver.feed("one", ev.Greeted(), 0.0)
+            driver.feed("one", ev.BecameReady(), 0.0)
+            runs.ended("one", {"state": "ok"})
+            assert driver.listened == set()
         finally:
             around.kill_all()
 
