@@ -30,9 +30,23 @@ class Result:
     failed: Mapping[int, Exception] = field(default_factory=dict)
     untried: Sequence[int] = ()
 
+    def whole_error(self) -> Exception | None:
+        """Return what went wrong with any of `called`, when all of them count together or not at all."""
+        return self.error or next((self.failed[index] for index in self.called if index in self.failed), None)
+
+    def as_whole(self, error: Exception) -> Result:
+        return Result(error, self.called, self.failed_before(), self.untried_before())
+
+    def failed_before(self) -> dict[int, Exception]:
+        """Return those that never came to the handler."""
+        return {index: error for index, error in self.failed.items() if index not in self.called}
+
+    def untried_before(self) -> list[int]:
+        return [index for index in self.untried if index not in self.called]
+
 
 @dataclass(slots=True)
-class _Call:
+class Call:
     context: ConsumerContext
     outgoing: Outgoing
     records: list[Record] = field(default_factory=list)
@@ -70,6 +84,8 @@ class Calling:
     ) -> None:
         self._rt, self._handler, self._report = rt, handler, report
         self._producing, self._retries, self._filter = producing, retries, filter
+        unused = self._call((), 1)  # most handlers take no ctx, and making one takes as long as a short handler
+        self._unused = unused.context, unused.outgoing
 
     def __call__(self, items: Sequence[Item], attempt: int) -> Result:
         """What ends a process (SystemExit, MemoryError) is no record's fault and comes out."""
@@ -100,9 +116,8 @@ class Calling:
             return call.result_of(e)
         return call.result(said)
 
-    def _prepared(self, items: Sequence[Item], attempt: int) -> _Call:
-        outgoing = Outgoing(self._producing)
-        call = _Call(self._context(items, attempt, outgoing), outgoing)
+    def _prepared(self, items: Sequence[Item], attempt: int) -> Call:
+        call = self._call(items, attempt) if self._handler.takes_context else Call(*self._unused)
         ended: set[Lease] = set()  # behind a record that may have to be held nothing of its partition is handled
         for index, item in enumerate(items):
             if item.lease in ended:
@@ -120,6 +135,10 @@ class Calling:
                 call.records.append(found)
                 call.called.append(index)
         return call
+
+    def _call(self, items: Sequence[Item], attempt: int) -> Call:
+        outgoing = Outgoing(self._producing)
+        return Call(self._context(items, attempt, outgoing), outgoing)
 
     def _record(self, item: Item, attempt: int) -> Record | None:
         """Return it decoded; None when the filter does not want it."""

@@ -6,7 +6,8 @@ Its resources are opened for each call and closed before the call counts as done
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,6 +41,19 @@ class Handler:
         """Raises Undecodable, or DependencyAway when a schema cannot be asked for."""
         return self._decode(message.value())
 
+    def takes(self, resource: str) -> bool:
+        return resource in self._call.resources
+
+    @contextmanager
+    def opened(self, resource: str) -> Iterator[Any]:
+        """One of its resources, for ourselves."""
+        with self._resources.opened([resource]) as opened:
+            yield opened[resource]
+
+    @property
+    def takes_context(self) -> bool:
+        return "ctx" in self._call.given
+
     @property
     def is_async(self) -> bool:
         return self._call.is_async
@@ -49,6 +63,8 @@ class Handler:
         if self._call.is_async:
             self._loop = self._loop or asyncio.Runner()
             return self._loop.run(self.awaited(records, context))
+        if not self._call.resources:
+            return self._call(self._values(records, context))
         with self._resources.opened(self._call.resources) as opened:
             return self._call({**self._values(records, context), **opened})
 

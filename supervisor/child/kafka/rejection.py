@@ -61,6 +61,8 @@ class Rejection:
 
     def done(self, items: Iterable[Item]) -> None:
         """The handler took them."""
+        if not self._tallies and not self._troubles:
+            return
         for item in items:
             self._over(item)
             if self._tallies and (tally := self._tallies.get(item.lease.place)):

@@ -46,14 +46,12 @@ class Steps:
     def after(self, step: Step, result: Result) -> list[Step]:
         """Finish what is done, put it all down, judge what is lost; return what is to be tried again."""
         items = step.items
+        if result.error is None and not result.failed and not result.untried:
+            self._over(items, items)
+            return []
         lost = {*result.failed, *result.untried, *(result.called if result.error is not None else ())}
         done = [item for index, item in enumerate(items) if index not in lost]
-        self._handover.finish(done)
-        self._handover.put_down(items)
-        self._rejection.done(done)
-        if self._waits and done:
-            self._waits = False
-            self._report.waiting("dependency", None)
+        self._over(items, done)
         following: list[Step] = []
         if result.error is not None:
             called = [items[index] for index in result.called]
@@ -63,6 +61,14 @@ class Steps:
         if result.untried:
             following.append(Step([items[index] for index in result.untried]))
         return following
+
+    def _over(self, items: Sequence[Item], done: Sequence[Item]) -> None:
+        self._handover.finish(done)
+        self._handover.put_down(items)
+        self._rejection.done(done)
+        if self._waits and done:
+            self._waits = False
+            self._report.waiting("dependency", None)
 
     def _whole(self, items: list[Item], step: Step, error: Exception) -> list[Step]:
         if len(items) == 1:

@@ -24,6 +24,9 @@ class Troubles:
     def __init__(self) -> None:
         self._known: dict[tuple[Place, int], Trouble] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
     def of(self, item: Item) -> Trouble:
         """Return what is known of it; from now on it is in trouble."""
         key = (item.lease.place, item.offset)
