@@ -233,7 +233,7 @@ def state_disk(folder: Path) -> Iterator[bool]:
 @contextmanager
 def watched(living: Life, slack: float) -> Iterator[None]:
     folder = living.project.folder
-    program = [sys.executable, str(Path(__file__).with_name("watcher.py")), str(folder), living.tag, str(slack)]
+    program = [sys.executable, str(Path(__file__).with_name("watcher.py")), str(folder), living.tag, str(slack / 10)]
     with (folder / "watcher.stderr").open("wb") as errors:
         process = subprocess.Popen(program, stderr=errors, start_new_session=True)
     try:
