@@ -155,6 +155,9 @@ def test_the_topics_of_a_broker_are_compared_with_those_that_are_needed(
     code, checks = doctor(made)
     assert (code, checks["broker"]["ok"], checks["topics"]["ok"]) == (1, True, False)
     assert checks["topics"]["text"] == "doctor-nowhere does not exist"
+    made.configure(text.replace('dead_letter_topic = "doctor-nowhere"\n', 'retry_topics = ["1h"]\n'))
+    code, checks = doctor(made)
+    assert ".retry.1h does not exist" in checks["topics"]["text"]
     made.configure(text.replace('dead_letter_topic = "doctor-nowhere"\n', ""))
     code, checks = doctor(made)
     assert (code, checks["topics"]["ok"]) == (0, True), checks

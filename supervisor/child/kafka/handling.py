@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from supervisor.child.kafka.calling import Calling, Result
-from supervisor.child.kafka.handover import Handover, Item
+from supervisor.child.kafka.handover import Handover, Item, Lease
 from supervisor.child.kafka.quarantine import Quarantine
 from supervisor.child.kafka.rejection import MARGIN, Rejection
 from supervisor.child.kafka.sieve import Sieve
@@ -15,6 +15,7 @@ from supervisor.child.kafka.steps import Step, Steps
 from supervisor.child.kafka.troubles import enter
 from supervisor.child.runtime import Runtime
 from supervisor.core.kafka.pace import Pace, parse
+from supervisor.core.kafka.turns import in_turns
 from supervisor.core.spec import ConsumerSettings
 
 
@@ -49,7 +50,7 @@ class Handling:
         if self._batch and not self.quarantine.alone(items):
             self._run(Step(items))
             return
-        for item in items:
+        for item in in_turns(items, _lease):
             if self._leaving():
                 return
             if poisoned := self.quarantine.verdict(item):
@@ -98,3 +99,7 @@ class Handling:
                 return
             enter(self._rt, "waiting", items[0], 10.0)
             self._rt.wait(min(left, 1.0))
+
+
+def _lease(item: Item) -> Lease:
+    return item.lease

@@ -162,6 +162,19 @@ def test_the_embedded_broker_comes_first_and_has_every_topic() -> None:
     assert [child.name for child in rest] == ["a", "c", "d"]
 
 
+def test_the_embedded_broker_has_the_retry_topics() -> None:
+    broker, _ = plan(f'{CONSUMER}retry_topics = ["1m", "1h30m"]\n').children
+    assert broker.settings == BrokerSettings(topics={"t": 4, "t.retry.1m": 1, "t.retry.1h30m": 1})
+
+
+def test_a_schema_registry_of_the_consumer_comes_whole_before_that_of_kafka() -> None:
+    text = f'{REAL}schema_registry = {{ url = "http://a", user = "u", password = "p" }}\n{CONSUMER}'
+    (settings,) = consumers(text)
+    assert (settings.registry_url, settings.registry_user) == ("http://a", "u")
+    (settings,) = consumers(f'{text}schema_registry = {{ url = "http://b" }}\n')
+    assert (settings.registry_url, settings.registry_user) == ("http://b", None)
+
+
 def test_there_is_no_embedded_broker_without_a_consumer_that_wants_it() -> None:
     assert [c.name for c in plan(TASK).children] == ["a"]
     assert [c.name for c in plan(f'{CONSUMER}bootstrap_servers = "k:9092, [::1]:9093"\n').children] == ["c"]

@@ -35,6 +35,8 @@ def generator():
 def session():
     yield 1
 def takes_one(x): ...
+def takes_none(): ...
+async def later(record): ...
 VALUE = 3
 """
 
@@ -93,6 +95,7 @@ def test_a_file_elsewhere_is_named_in_full(folder: Path) -> None:
         task("with_days", more="args = { days = 3 }\n"),
         consumer("store", more='[resources]\ndb = "mine:session"\n'),
         consumer("store_many"),
+        consumer("store_many") + 'filter = "mine:takes_one"\n',
     ],
 )
 def test_what_a_child_could_call_is_fine(folder: Path, text: str) -> None:
@@ -109,6 +112,12 @@ def test_what_a_child_could_call_is_fine(folder: Path, text: str) -> None:
         (task("generator"), 'tasks.a.run: mine:generator contains "yield"'),
         (task("run", more="args = { days = 3 }\n"), 'tasks.a.run: mine:run has no parameter "days"'),
         (consumer("no_record"), 'consumers.c.handler: expected a parameter "record"'),
+        (
+            consumer("store_many") + 'filter = "mine:takes_nine"\n',
+            'config.toml:8: consumers.c.filter: module mine (mine.py) has no "takes_nine"; did you mean "takes_none"?',
+        ),
+        (consumer("store_many") + 'filter = "mine:takes_none"\n', "consumers.c.filter: expected a function of one"),
+        (consumer("store_many") + 'filter = "mine:later"\n', "consumers.c.filter: expected a plain function"),
         (
             task("with_ctx", more='[resources]\ndb = "mine:sesion"\n'),
             "config.toml:5: resources.db: module mine (mine.py) has",
