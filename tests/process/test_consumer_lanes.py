@@ -271,6 +271,26 @@ def test_lanes_that_lose_partitions_finish_what_they_have_in_hand_first(broker: 
             assert len(one.got) == 404, "each once"
 
 
+def test_while_a_lane_is_slow_the_black_box_names_its_record_also_after_a_dead_letter(
+    broker: Kafka, tmp_path: Path
+) -> None:
+    """The budget of a dead letter is short: measured by that, a slow call would be taken for a stuck process."""
+    topic, letters = broker.topic(), broker.topic()
+    broker.produce(topic, ["slow"], key=b"a")
+    code = "def store(record):\n    tell(record.value)\n    until('go')\n"
+    spec = consumer_spec(broker, topic, dead_letter_topic=letters, concurrency=2, ordering="key")
+    with Consumer(tmp_path, spec, code) as member:
+        member.wait_got(1)
+        broker.produce(topic, [b"{"], key=b"b")
+        broker.read(letters, 1)
+        member.wait_facts(lambda facts: facts.get("records") == 1, WITHIN)
+        doing = member.wait_doing("handling lanes", topic)
+        assert (doing.partition, doing.offset) == (0, 0)
+        assert doing.budget is not None
+        assert doing.budget > 60
+        (tmp_path / "go").touch()
+
+
 def test_slow_lanes_keep_the_membership(broker: Kafka, tmp_path: Path) -> None:
     topic = broker.topic()
     for number in range(6):

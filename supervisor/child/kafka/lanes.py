@@ -39,6 +39,9 @@ class _Line:
     until: float = 0.0  # when the next step is due
 
 
+NOTHING: tuple[None, str] = (None, "")
+
+
 class Lanes:
     """`leaving` says that nothing new is to be begun."""
 
@@ -64,8 +67,8 @@ class Lanes:
         self._chains: Chains[Item] = Chains()
         self._in_hand: set[_Line] = set()
         self._parked: list[_Line] = []
-        self._careful = False  # one at a time
-        self._told: tuple[_Line | None, str] = (None, "")  # what stands on the black box page
+        self._lanes = settings.concurrency
+        self._told: tuple[_Line | None, str] = NOTHING  # what stands on the black box page
 
     @property
     def has_room(self) -> bool:
@@ -95,7 +98,7 @@ class Lanes:
         self._collect()
         self._dispatch()
         if not (self._in_hand or self._parked or self._chains.waiting):
-            self._told = (None, "")
+            self._told = NOTHING
             return False
         self._say()
         self._rt.wait(self._rest())
@@ -117,7 +120,7 @@ class Lanes:
             assert tag.step is not None
             self._in_hand.discard(tag)
             following = self._steps.after(tag.step, result)
-            tag.step = None
+            tag.step, self._told = None, NOTHING  # a letter that was written stands on the page now
             tag.todo.extendleft(reversed(following))
             self._go_on(tag)
 
@@ -130,10 +133,10 @@ class Lanes:
         self._parked.append(line)
 
     def _dispatch(self) -> None:
-        self._careful = self._quarantine.is_careful(self._handover.handled)
-        lanes = 1 if self._careful else self._settings.concurrency
-        while len(self._in_hand) < lanes and not self._leaving() and self._may_begin():
-            line = self._due() or self._taken(1 if lanes == 1 else self._most)
+        careful = self._quarantine.is_careful(self._handover.handled)
+        self._lanes = 1 if careful else self._settings.concurrency
+        while len(self._in_hand) < self._lanes and not self._leaving() and self._may_begin():
+            line = self._due() or self._taken(1 if careful else self._most)
             if line is None:
                 return
             self._begin(line)
@@ -163,6 +166,7 @@ class Lanes:
             step = line.todo.popleft()
             if poisoned := self._quarantine.verdict(step.items[0]):
                 self._rejection.judge(step.items[0], poisoned)
+                self._told = NOTHING
             elif items := self._handover.take(step.items):
                 now = time.monotonic()
                 line.step, line.since = replace(step, items=items, wait=0.0), now
@@ -179,13 +183,13 @@ class Lanes:
     def _say(self) -> None:
         """The page has room for one record: the one in hand for the longest, whose time is over first."""
         if not self._in_hand:
-            self._told = (None, "")
+            self._told = NOTHING
             items = self._parked[0].todo[0].items if self._parked else None
             if items:
                 enter(self._rt, "waiting", items[0], 10.0)
             return
         oldest = min(self._in_hand, key=lambda line: line.since)
-        phase = "handling" if self._careful and len(self._in_hand) == 1 else "handling lanes"
+        phase = "handling" if self._lanes == len(self._in_hand) == 1 else "handling lanes"
         if self._told == (oldest, phase):
             return
         self._told = (oldest, phase)
@@ -197,7 +201,8 @@ class Lanes:
     def _rest(self) -> float:
         """Return the seconds until something is due."""
         now = time.monotonic()
-        dues = [line.until - now for line in self._parked] if len(self._in_hand) < self._settings.concurrency else []
+        if len(self._in_hand) >= self._lanes or not (self._parked or self._chains.waiting):
+            return LOOK  # a result ends the wait
         if self._pace is not None and (wait := self._pace.wait(now)) > 0:
-            dues.append(wait)
-        return max(0.0, min([LOOK, *dues]))
+            return min(LOOK, wait)
+        return min(LOOK, max(0.0, min((line.until - now for line in self._parked), default=LOOK)))
