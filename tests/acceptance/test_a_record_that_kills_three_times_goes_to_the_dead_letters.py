@@ -66,6 +66,8 @@ def test_it_is_dead_lettered_with_the_reason_and_its_neighbours_are_stored(
         assert len(made.lines("tried")) == 3
         reader = supervisor.wait_child("reader", lambda child: child["state"] == "running")
         assert reader["starts"] == 4, "three deaths, and the fourth process goes on"
+        supervisor.wait_child("reader", lambda child: child.get("outcomes") == {"dead_letters": 1})
+        assert "outcomes    1 dead letters" in supervisor.cli("explain", "reader").stdout
 
 
 def test_among_lanes_it_is_found_by_handling_one_record_at_a_time_after_a_death(

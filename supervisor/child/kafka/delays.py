@@ -53,6 +53,8 @@ class Delays:
         if left <= 0:
             return True
         self._delays[place] = _Delay(lease, message.offset() or 0, time.monotonic() + left)
+        if lease is not None:
+            lease.prefix.wait_at(message.offset() or 0)  # it has been fetched, but it still lags
         return False
 
     def release(self) -> None:

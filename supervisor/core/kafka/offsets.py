@@ -45,6 +45,11 @@ class Prefix:
             self._known.popleft()
         return bool(self._known) and self._known[0][0] <= offset
 
+    def wait_at(self, offset: int) -> None:
+        """A record was read that is left for later: when nothing came before it, here is where reading goes on."""
+        if not self._taken and self._next is None:
+            self._next = offset
+
     def finish(self, offset: int) -> bool:
         """A record was handled. Return whether the committable offset moved."""
         if not self._taken or offset != self._taken[0]:

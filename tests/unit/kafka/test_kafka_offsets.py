@@ -110,6 +110,18 @@ def test_runs_that_were_passed_are_forgotten() -> None:
     assert made.take(21)
 
 
+def test_a_record_that_is_left_for_later_is_where_reading_goes_on() -> None:
+    made = Prefix()
+    made.wait_at(7)
+    assert (made.position, made.committable) == (7, 7)
+    behind = prefix(5)
+    behind.wait_at(6)
+    assert (behind.position, behind.committable) == (5, None)
+    behind.finish(5)
+    behind.wait_at(9)
+    assert behind.position == 6
+
+
 @given(st.permutations(range(30)), st.integers(0, 30), st.integers(0, 30))
 def test_who_takes_over_handles_each_open_record_once_and_no_other(order: list[int], handled: int, again: int) -> None:
     first = prefix(*range(30))
