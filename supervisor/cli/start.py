@@ -1,7 +1,8 @@
-"""RUNS IN THE USER'S TERMINAL: `supervisor start`: reads config.toml here, then becomes the parent.
+"""RUNS IN THE USER'S TERMINAL: `supervisor start`: becomes the parent, while a copy of it reads config.toml.
 
-The parent is this very process with another program in it (exec): the validator and all that was imported for it
-stay behind, and the terminal, a container or systemd keep the pid they started.
+The parent is this very process with another program in it (exec), so that the terminal, a container or systemd keep
+the pid they started. The copy says what is wrong with the configuration, or hands the plan over and ends: so the
+validator's imports and the parent's own take their time side by side, and none of the former stays behind.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import signal
 import sys
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any, NoReturn
 
 import click
 
@@ -26,6 +26,8 @@ from supervisor.core.spec import override
 
 RUN_ID = "FORKWARDEN_RUN_ID"
 PLAN_FD = "FORKWARDEN_PLAN_FD"
+READER = "FORKWARDEN_READER"  # the copy's pid: its exit code is the parent's when there is no plan
+TOO_EARLY = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}  # wait until the parent can take them, and stop in order
 
 
 @verb(example="supervisor start\nsupervisor start --log-format json   (in a container)")
@@ -35,6 +37,9 @@ PLAN_FD = "FORKWARDEN_PLAN_FD"
 def start(place: Place, dev: bool, log_format: str | None, while_held: bool) -> int:
     """Run everything in config.toml, in the foreground. Ctrl-C stops it, twice kills."""
     refuse_supervisord()
+    if while_held:
+        os.environ[WHILE_HELD] = "1"
+    plan = become_parent()
     # User code is not tried here: what it does while it is imported (fork, hang, exit) harms its own child only.
     found = report.read(place, check_targets=False)
     report.problems(place, found.get("warnings"), warning=True)
@@ -43,32 +48,33 @@ def start(place: Place, dev: bool, log_format: str | None, while_held: bool) -> 
         terminal.tell(f"{report.many(count, 'error')}, nothing was started")
         return Exit.USAGE
     said = ({"reload_code": True} if dev else {}) | ({"log_format": log_format} if log_format else {})
-    if while_held:
-        os.environ[WHILE_HELD] = "1"
-    become_parent(override(found["plan"], said))
+    with open(plan, "w", encoding="utf-8") as pipe:
+        json.dump(override(found["plan"], said), pipe)
+    return Exit.OK
 
 
-def become_parent(plan: Mapping[str, Any]) -> NoReturn:
-    fd = in_memory(plan)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early: until the parent can hear it
+def become_parent() -> int:
+    """Return in a copy of this process only: the pipe in which the parent waits for the plan, which may hold passwords.
+
+    What the copy says and its exit code are what `start` says and ends with when it hands nothing over.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "supervisor.parent"], environment(os.environ, fd))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early: until the parent can hear it
+    reader = os.fork()
+    if reader == 0:
+        return write
+    os.set_inheritable(read, True)
+    signal.pthread_sigmask(signal.SIG_BLOCK, TOO_EARLY)
+    # -P: a file of the working folder that is called as a module of ours or of Python's is none of the parent's
+    program = [sys.executable, "-P", "-m", "supervisor.parent"]
+    os.execve(sys.executable, program, environment(os.environ, read, reader))
 
 
-def in_memory(plan: Mapping[str, Any]) -> int:
-    """Return a descriptor, kept over exec, from which the plan can be read: it may hold passwords, so no file."""
-    fd = os.memfd_create("forkwarden-plan", 0)
-    os.set_inheritable(fd, True)
-    with open(fd, "w", encoding="utf-8", closefd=False) as file:
-        json.dump(plan, file)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
-
-
-def environment(env: Mapping[str, str], fd: int) -> dict[str, str]:
+def environment(env: Mapping[str, str], plan: int, reader: int) -> dict[str, str]:
     """Return the parent's environment. SPT_NOENV: setproctitle would erase the block the guard finds us by."""
-    return {**env, RUN_ID: secrets.token_hex(16), PLAN_FD: str(fd), "SPT_NOENV": "1"}
+    return {**env, RUN_ID: secrets.token_hex(16), PLAN_FD: str(plan), READER: str(reader), "SPT_NOENV": "1"}
 
 
 def refuse_supervisord() -> None:

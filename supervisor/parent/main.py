@@ -1,7 +1,7 @@
 """RUNS IN THE PARENT: from the exec by `supervisor start` to the exit code.
 
-The plan comes validated, as JSON in a memfd whose number the environment tells; the run-id is in the
-environment of this very exec, so that every descendant bears it.
+The plan comes validated, as JSON through a pipe whose number the environment tells, from the process that reads the
+configuration meanwhile; the run-id is in the environment of this very exec, so that every descendant bears it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import time
 import traceback
 from collections.abc import Collection
@@ -54,6 +55,7 @@ from supervisor.parent.strangers import Strangers, end_all
 from supervisor.parent.supervisor import Supervisor, notes_of
 
 PLAN_FD = "FORKWARDEN_PLAN_FD"
+READER = "FORKWARDEN_READER"
 END_WITHIN = 2.0  # seconds for what SIGKILL ends, after a bug of ours
 
 
@@ -62,19 +64,25 @@ def main() -> int:
     open_standard_streams()
     try:
         plan = _take_plan()
-        return _supervise(plan, os.environ[RUN_ID])
+        return plan if isinstance(plan, int) else _supervise(plan, os.environ[RUN_ID])
     except PreloadError as error:
         return _complain(error, Exit.USAGE)
     except SupervisorError as error:
         return _complain(error, error.exit)
 
 
-def _take_plan() -> Plan:
-    if PLAN_FD not in os.environ or RUN_ID not in os.environ:
+def _take_plan() -> Plan | int:
+    """Return the plan, or the exit code of who should have made one: it has said why there is none."""
+    if not {PLAN_FD, READER, RUN_ID} <= os.environ.keys():
         raise SupervisorError("this is the inside of the supervisor; start it by: supervisor start")
-    with open(int(os.environ.pop(PLAN_FD)), "rb") as memory:
-        memory.seek(0)
-        return plan_from_json(json.load(memory))
+    with open(int(os.environ.pop(PLAN_FD)), "rb") as pipe:
+        plan = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(int(os.environ.pop(READER)), 0)[1])
+    if code < 0:
+        raise SupervisorError(f"what reads the configuration was killed by {signal.Signals(-code).name}")
+    if not code and not plan:
+        raise SupervisorError("the configuration was read, but not handed over: nobody hears what is said about it")
+    return code or plan_from_json(json.loads(plan))
 
 
 def _complain(error: SupervisorError, code: int) -> int:

@@ -32,6 +32,7 @@ class Signals:
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)  # full is as good a wake-up
         for number in HANDLED:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # blocked since before the exec: what came is heard now
 
     def take(self) -> list[int]:
         """Return the numbers that came: first those that end, in order and each time; the others once."""

@@ -212,7 +212,7 @@ def test_start_refuses_to_run_beside_supervisord(own: Project, tmp_path: Path) -
     assert "Supervisord 4.3.0 is installed here" in done.stderr
 
 
-def test_start_becomes_the_parent_and_hands_it_the_plan_in_memory(own: Project) -> None:
+def test_start_becomes_the_parent_and_hands_it_the_plan_through_a_pipe(own: Project) -> None:
     """The program that is exec'd is replaced by one that tells what it was given; the exec itself is real."""
     told = own.write("told.sh", '#!/bin/sh\necho "$$ $*"\nenv\ncat <&"$FORKWARDEN_PLAN_FD"\n')
     told.chmod(0o755)
@@ -224,7 +224,7 @@ cli.execute(["start", "--dev", "--log-format", "json"])
 """
     with subprocess.Popen([sys.executable, "-c", code], cwd=own.folder, stdout=subprocess.PIPE, text=True) as process:
         said = process.communicate(timeout=60)[0].splitlines()
-    assert said[0] == f"{process.pid} -m supervisor.parent"  # the same pid: systemd and containers keep it
+    assert said[0] == f"{process.pid} -P -m supervisor.parent"  # the same pid: systemd and containers keep it
     env = dict(text.split("=", 1) for text in said[1:-1] if "=" in text)
     assert env["SPT_NOENV"] == "1"
     assert len(bytes.fromhex(env["FORKWARDEN_RUN_ID"])) == 16

@@ -234,3 +234,20 @@ def test_a_signal_at_any_moment_of_the_start_leaves_nothing(made: Project) -> No
             supervisor.terminate()
             assert supervisor.wait() in (0, -signal.SIGTERM), supervisor.stderr
         eventually(lambda: of_this_session() == [], within=30)
+
+
+def test_a_file_of_the_project_that_is_called_as_a_module_of_pythons_is_not_the_supervisors(made: Project) -> None:
+    """`start` runs in the project's folder: the supervisor would import it, and die of it with all children."""
+    for name in ("logging", "selectors", "h11"):
+        made.write(f"{name}.py", "raise SystemExit('a file of the project was imported')\n")
+    # -P for the command's own interpreter: an installed `supervisor` has no working folder in its path
+    command = [*DIES_WITH_PYTEST, sys.executable, "-P", "-m", "supervisor", "start", "--config", str(made.config)]
+    supervisor = Supervisor(made.config)
+    supervisor._process = subprocess.Popen(command, cwd=made.folder, stderr=subprocess.DEVNULL, start_new_session=True)
+    supervisor._output("stderr").write_text("")
+    try:
+        supervisor.wait_ready()
+        eventually(lambda: made.lines("runs"), within=30)
+        assert supervisor.stop() == 0
+    finally:
+        supervisor.clean()
