@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
 import time
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.spec import ConsumerSettings, Plan, TaskSettings
-from supervisor.parent.heap import fill_holes
+from supervisor.parent.heap import fill_holes, keep_for_ever
 from supervisor.parent.process import assert_one_thread
 
 THREADS_END_WITHIN = 0.5  # seconds
@@ -36,11 +37,15 @@ def preload(plan: Plan) -> list[str]:
     notes = []
     for module in ["supervisor.child.main", *_ours(plan)]:
         importlib.import_module(module)
+    sys.path.insert(0, plan.supervisor.project_dir)  # as in every child
     for module in plan.supervisor.preload:
         notes += _preload_one(module)
+    sys.path.remove(plan.supervisor.project_dir)
     gc.collect()
+    keep_for_ever()
     fill_holes()
     gc.freeze()
+    gc.enable()
     return notes
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import sys
 
 import pytest
 
-from supervisor.parent.heap import fill_holes
+from supervisor.parent.heap import fill_holes, keep_for_ever
 from support.alone import alone
 
 libc = ctypes.CDLL(None)
@@ -23,5 +25,36 @@ def test_what_is_allocated_after_it_lies_above_all_that_was_there(size: int) -> 
             libc.free(block)
         fill_holes()
         assert libc.malloc(size) > blocks[-1]
+
+    alone(check)
+
+
+def test_what_was_imported_is_not_written_to_by_who_only_uses_it() -> None:
+    """From CPython 3.12 on: the counter of references of a function stays what it is, however often it is held."""
+
+    def check() -> None:
+        count = keep_for_ever()
+        assert (count > 10_000) is (sys.version_info >= (3, 12))
+        counter = ctypes.c_uint32.from_address(id(fill_holes))
+        before, code_before = counter.value, sys.getrefcount(fill_holes.__code__)
+        held = [fill_holes] * 100
+        codes = [each.__code__ for each in held]
+        assert (counter.value == before) is (sys.version_info >= (3, 12))
+        assert (sys.getrefcount(codes[0]) == code_before) is (sys.version_info >= (3, 12))
+
+    alone(check)
+
+
+def test_what_was_made_immortal_works_as_before() -> None:
+    def check() -> None:
+        table: dict[str, list[int]] = {"a": [1]}
+        keep_for_ever()
+        for number in range(1000):
+            table["a"].append(number)
+            table[f"b{number}"] = [number]
+        table.clear()
+        gc.collect()
+        exec(compile("class New:\n    pass\nmade = [New() for _ in range(1000)]", "new", "exec"), {})
+        assert table == {}
 
     alone(check)
