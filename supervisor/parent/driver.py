@@ -157,17 +157,26 @@ class Driver:
             self._read(name, now)
 
     def look(self, name: str, now: float) -> None:
-        """Drain the child's pipe and read its page."""
+        """Drain the child's pipe, read its page, and tell the fleet."""
         self._read(name, now)
+        self._pulse(name, now)
+
+    def look_at_all(self, now: float) -> None:
+        """The fleet hears of a child at rest that it beats when it would miss that: `tick` looks before it judges."""
+        for name in list(self.processes):
+            known = self.known[name]
+            before = known.doing
+            self._read(name, now)
+            process = self.processes.get(name)
+            if process and (process.doing() is not before or not self.fleet.children[name].at_rest):
+                self._pulse(name, now)
+
+    def _pulse(self, name: str, now: float) -> None:
         process, known = self.processes.get(name), self.known[name]
         if process:
             known.doing = process.doing() or known.doing
             rss = known.beat.rss if known.beat else 0
             self.feed(name, ev.Pulse(known.beat_at, known.doing, rss), now)
-
-    def look_at_all(self, now: float) -> None:
-        for name in list(self.processes):
-            self.look(name, now)
 
     def listen(self, name: str, on: bool) -> None:
         """Let the child's messages wake the loop, or leave them to the look of every second."""

@@ -34,6 +34,10 @@ class Notify:
         self._status = ""
         self._up = self._busy = self._stopping = False
 
+    @property
+    def wanted(self) -> bool:
+        return self._socket is not None
+
     def tick(self, now: float, *, up: bool) -> None:
         """Every turn of the loop. `up`: the first forks are done."""
         if up and not (self._up or self._busy or self._stopping):

@@ -116,6 +116,8 @@ class Reloading:
     def settle_toggles(self) -> None:
         """Drop overrides whose time is over, or whose very key was edited."""
         site, wall, now = self._site, time.time(), time.monotonic()
+        if not site.toggles.current:
+            return
         for ended in site.toggles.settle(site.configured(), wall):
             site.happened("info", f"override ended: {ended.why}", child=ended.name, event="enabled")
             for name in site.members(ended.name):

@@ -127,7 +127,7 @@ class Supervisor:
         self.reloading.settle_toggles()
         self.saving.save(now)
         self.alerts.look(now)
-        if not self.fleet.shutdown:
+        if self.site.notify.wanted and not self.fleet.shutdown:
             self.site.notify.status(summary(self.fleet))
         for name in self.code.changed():
             self.driver.feed(name, ev.Restart(why="its code changed"), now)

@@ -69,6 +69,12 @@ class Body:
         """Nothing of it lives and nothing is about to."""
         return self.state in (State.STOPPED, State.FATAL) and not self.leftovers
 
+    @property
+    def at_rest(self) -> bool:
+        """One more heartbeat changes nothing but the moment at which it would be hung."""
+        limited = self.policy.max_rss is not None or self.policy.max_rss_hard is not None
+        return self.state is State.RUNNING and not self.failures.any and not limited
+
     def wakes_at(self) -> float | None:
         """The next moment at which Tick has something to do."""
         return min((at for at in (self._state_deadline(), self._prepare_by) if at is not None), default=None)

@@ -36,32 +36,29 @@ class Decoder:
     `broken` is set, the rest is dropped, and the peer has to be replaced.
     """
 
-    __slots__ = ("_buffer", "bad", "broken")
+    __slots__ = ("_rest", "bad", "broken")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""  # less than a frame, nearly always nothing
         self.bad = 0
         self.broken = False
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        self._buffer += data
+        data = self._rest + data if self._rest else data
         found: list[dict[str, Any]] = []
         start = 0
-        while not self.broken and len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
+        while not self.broken and len(data) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(data, start)
             if length > MAX_FRAME - _LENGTH.size:
                 self.bad += 1
                 self.broken = True
                 break
             end = start + _LENGTH.size + length
-            if len(self._buffer) < end:
+            if len(data) < end:
                 break
-            self._append(found, bytes(self._buffer[start + _LENGTH.size : end]))
+            self._append(found, data[start + _LENGTH.size : end])
             start = end
-        if self.broken:
-            self._buffer.clear()
-        else:
-            del self._buffer[:start]
+        self._rest = b"" if self.broken else data[start:]
         return found
 
     def _append(self, found: list[dict[str, Any]], payload: bytes) -> None:

@@ -279,3 +279,21 @@ def test_the_state_keeps_the_time_since_when_and_the_reason() -> None:
     assert (made.since, made.reason) == (NOW + 7, "")
     made.step(ev.Want(up=False, why="disabled by ann"), NOW + 9)
     assert (made.since, made.reason) == (NOW + 9, "disabled by ann")
+
+
+def test_of_a_child_at_rest_only_the_last_heartbeat_counts() -> None:
+    """So the others need not be told: not while it starts or ends, has failed lately, or has a limit of memory."""
+    told, spared = situation("running"), situation("running")
+    for second in range(1, 19):
+        assert told.at_rest
+        assert told.step(ev.Pulse(NOW + second), NOW + second) == []
+    spared.step(ev.Pulse(NOW + 18), NOW + 19.9)
+    assert told.wakes_at() == spared.wakes_at() == NOW + 38
+    for name in ("stopped", "booting", "loading", "draining", "terminating", "backoff", "fatal"):
+        assert not situation(name).at_rest
+    assert not situation("running", max_rss=MIB).at_rest
+    assert not situation("running", max_rss_hard=MIB).at_rest
+    failed = situation("running")
+    crash(failed, NOW)
+    assert failed.state is State.RUNNING
+    assert not failed.at_rest

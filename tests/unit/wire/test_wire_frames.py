@@ -46,7 +46,7 @@ def test_no_more_than_one_frame_is_held_between_feeds(pieces: list[bytes]) -> No
     decoder = Decoder()
     for piece in pieces:
         decoder.feed(piece)
-        assert len(decoder._buffer) < MAX_FRAME
+        assert len(decoder._rest) < MAX_FRAME
 
 
 def test_a_frame_fits_pipe_buf_and_a_larger_one_is_the_senders_error() -> None:
@@ -74,7 +74,7 @@ def test_after_an_impossible_length_nothing_more_is_read_nor_kept(length: int) -
     assert found == [{"first": 1}]
     assert (decoder.bad, decoder.broken) == (1, True)
     assert decoder.feed(encode({"later": 1})) == []
-    assert len(decoder._buffer) == 0
+    assert len(decoder._rest) == 0
 
 
 def test_a_frame_is_json_and_cannot_be_anything_that_runs() -> None:
