@@ -180,6 +180,7 @@ class Rejection:
     def _pause(self, item: Item, seconds: float, text: str) -> None:
         self._handover.hold(item, seconds)
         self._report.set(note=text[:600])
+        self._report.stand(text, lambda: self._handover.lease(item.lease.place) is item.lease)
         self._report.flush()
 
     def _wait(self, times: int) -> float:

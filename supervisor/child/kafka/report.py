@@ -24,6 +24,7 @@ class Report:
         self._told: dict[str, Any] = {}
         self._reasons: dict[str, str] = {}
         self._outcomes: Counter[str] = Counter()
+        self._standing: list[tuple[str, Callable[[], bool]]] = []
         self._sent = 0.0
         self.ticks = 0  # turns of the owner thread; that they go on is what keeps the main thread's phase fresh
         self.phase = "connecting"  # of the owner thread, while the main thread has no record
@@ -38,6 +39,11 @@ class Report:
         """Numbers that may be told a moment later."""
         with self._lock:
             self._facts.update(facts)
+
+    def stand(self, text: str, holds: Callable[[], bool]) -> None:
+        """A note that stays while `holds`, whatever is noted or cleared in between by others."""
+        with self._lock:
+            self._standing.append((text[:_TEXT], holds))
 
     def count(self, outcome: str, by: int = 1) -> None:
         """One more record ended otherwise than by being handled: dead_letters, retry_topic, skipped, filtered …"""
@@ -60,6 +66,9 @@ class Report:
     def flush(self) -> None:
         """Tell what changed. A full pipe keeps it for the next time."""
         with self._lock:
+            self._standing = [each for each in self._standing if each[1]()]
+            if self._standing and not self._facts.get("note"):
+                self._facts["note"] = self._standing[-1][0]
             changed = {key: value for key, value in self._facts.items() if self._told.get(key, _NEVER) != value}
             many = {"partitions": changed.pop("partitions")} if "partitions" in changed else {}
             for frame in (changed, many):  # apart, so that each fits its frame
