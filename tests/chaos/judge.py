@@ -5,6 +5,7 @@ It opens the SQLite files by itself and computes the grid of the slots by itself
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -73,6 +74,19 @@ def starts(name: str, lines: Iterable[str], path: Path) -> list[str]:
         row = recorded.get((slot, kind))
         if row is None or row.started is None:
             wrong.append(f"{name}: slot {slot} ({kind}) started and its record is {row}")
+    return wrong
+
+
+def events(lines: Iterable[str]) -> list[str]:
+    """Each is one line of printable text, and their numbers only rise."""
+    wrong, last = [], 0
+    for line in lines:
+        if not line.isprintable():
+            wrong.append(f"not printable: {line!r}")
+        elif int(json.loads(line)["seq"]) <= last:
+            wrong.append(f"number {last} is followed by {line}")
+        else:
+            last = int(json.loads(line)["seq"])
     return wrong
 
 

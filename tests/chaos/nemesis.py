@@ -15,6 +15,7 @@ from typing import Any
 
 from chaos import proc, scene
 from chaos.flow import Flow
+from chaos.harmed import INSIDE
 from chaos.moments import Writer, clock
 from chaos.shared import Breach, Life
 
@@ -65,6 +66,7 @@ class Nemesis:
         """Everything may heal from here on."""
         (self.living.project.folder / "do").unlink(missing_ok=True)
         self._configure()
+        self.moments.add("enabled")
         for name in scene.EVERY:
             self._ask(f"/v1/children/{name}/enable")
         self._reload()
@@ -118,7 +120,7 @@ class Nemesis:
 
     def inside(self) -> str:
         """What `harmed` does to itself in its next run."""
-        what = self.rng.choice(scene.INSIDE)
+        what = self.rng.choice(INSIDE)
         self.living.project.write("do", what)
         return what
 
@@ -126,8 +128,12 @@ class Nemesis:
 
     def toggle(self) -> str:
         how = self.rng.choice(("disable", "disable", "enable", "for", "now"))
-        path = f"/v1/children/toggled/{'enable' if how == 'enable' else 'disable'}"
-        self._ask(path, {"for": 1.0} if how == "for" else {"now": how == "now"})
+        path = f"/v1/children/{scene.TOGGLED}/{'enable' if how == 'enable' else 'disable'}"
+        if how in ("enable", "for"):
+            self.moments.add("enabled")
+        code = self._ask(path, {"for": 1.0} if how == "for" else {"now": how == "now"})
+        if how in ("disable", "now") and code == 200:
+            self.moments.add("disabled")
         return how
 
     def restart(self) -> str:
@@ -136,7 +142,8 @@ class Nemesis:
         return name
 
     def run(self) -> None:
-        self._ask(f"/v1/children/{self.rng.choice(scene.SIGNALLED)}/run", {})
+        name = self.rng.choice([name for name in scene.SIGNALLED if name != scene.TOGGLED])  # it may be disabled
+        self._ask(f"/v1/children/{name}/run", {})
 
     def good_reload(self) -> None:
         self.changing = self.rng.choice((None, self.rng.randint(200, 2000)))

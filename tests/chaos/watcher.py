@@ -27,6 +27,7 @@ EVERY = 0.1
 ZOMBIE = 1.0  # seconds that a dead process may wait to be reaped
 ORPHAN = 1.0  # seconds that the tree may outlive a killed supervisor whose guard lived
 ANSWER = 5.0  # seconds in which `status` must have answered once, while the supervisor is up and hears
+SETTLED = 0.05  # seconds between our clock at the reply and the ticks of /proc
 DESCRIPTORS = 120  # of the supervisor, at most, whatever is done to it
 MEMORY = 120.0  # MiB of it
 
@@ -66,6 +67,7 @@ class Watch:
     lag: float = 0.0  # how late we are ourselves: a machine that starves us starves others
     breaches: int = 0
     crashes: list[float] = field(default_factory=list)  # births of the child that is never well, under this parent
+    disabled: float | None = None  # since when nothing of the toggled task may start
     answers: list[float] = field(default_factory=list)
     looks: int = 0
     seen_births: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -92,14 +94,20 @@ class Watch:
                 self.parent.dead, self.parent.swept = moment.at, bool(moment.about["guard"])
             case "term parent" if self.parent:
                 self.parent.asked_to_end = True
-            case "disturb" | "reload":
+            case "reload":
                 self.crashes.clear()
+            case "disabled":
+                self.disabled = moment.at
+            case "enabled":
+                self.disabled = None
 
     def hear_birth(self, line: str) -> None:
         name, pid, born, parent, _ = line.split()
         birth = Birth(name, int(pid), float(born), int(parent))
         self.births[birth.pid, birth.born] = birth
         self.seen_births[name] += 1
+        if name == scene.TOGGLED and self.disabled is not None and birth.born > self.disabled + SETTLED:
+            self.breach(f"disabled: {name} was started {birth.born - self.disabled:.2f} s after it was disabled")
         if name == scene.NEVER_WELL and self.parent and birth.parent == self.parent.pid:
             self._backoff(birth.born)
 
