@@ -244,6 +244,7 @@ class Nemesis:
         """Of the state folder; alone, as no promise is made of a full disk and a kill -9 at once."""
         if not self.disk:
             return "not possible here"
+        (self.living.project.folder / "do").unlink(missing_ok=True)
         time.sleep(1)
         with contextlib.suppress(OSError), open(self.living.project.state / "ballast", "wb", buffering=0) as file:
             while True:
