@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 
 import pytest
 
@@ -37,6 +38,7 @@ def test_each_way_to_hang_is_found_with_the_guilty_line() -> None:
     assert [hang.kind for hang in found] == list(hangs.BODY)
 
 
+@pytest.mark.skipif(shutil.which("stress-ng") is None, reason="stress-ng is not installed")
 def test_nothing_healthy_is_killed_in_an_overload_and_after_a_freeze() -> None:
     with life(overload.config(), overload.CODE) as living:
         overload.overload(living, seconds=10, freeze=25, hogs=8)  # frozen for longer than a heartbeat may be late
