@@ -1,14 +1,18 @@
-"""The command: `python tests/simulation/run.py --steps N --seed S`, or `--replay SEED` for one life, written out.
+"""The command: `python tests/simulation/run.py`: ten million steps on all cores; `--replay SEED`: one life, told.
 
 On a failure it narrows the faults down to those that are needed, and prints what the child at fault went through.
+How many processes share the work changes nothing in what comes out: the seeds are taken, and judged, in order.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +24,33 @@ from simulation.world import FAULTS  # noqa: E402
 from supervisor.core.lifecycle.fleet import Fleet  # noqa: E402
 
 TRACE = 60  # lines
+STEPS = 10_000_000
+WAVE = 64  # seeds a process: the last ones of a wave leave a core idle for a moment
 
 
 def lives(steps: int, seed: int, fleet: Callable[..., Any] = Fleet) -> Iterator[Life]:
     """Live one seed after the other until so many steps were taken or a promise is broken."""
-    while steps > 0:
-        life = Simulator(seed, fleet=fleet).run()
+    return until((Simulator(each, fleet=fleet).run() for each in count(seed)), steps)
+
+
+def until(lived: Iterable[Life], steps: int) -> Iterator[Life]:
+    """Take as many lives as make up so many steps; a broken promise is the last one."""
+    for life in lived:
         yield life
-        if life.failure:
-            return
         steps -= life.steps
-        seed += 1
+        if life.failure or steps <= 0:
+            return
+
+
+def lives_in(processes: int, steps: int, seed: int) -> Iterator[Life]:
+    """The same lives in the same order, lived in so many processes."""
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        waves = (pool.imap(live, range(first, first + WAVE * processes)) for first in count(seed, WAVE * processes))
+        yield from until((life for wave in waves for life in wave), steps)
+
+
+def live(seed: int) -> Life:
+    return Simulator(seed).run()
 
 
 def narrowed(life: Life, fleet: Callable[..., Any] = Fleet) -> tuple[Life, list[str]]:
@@ -71,21 +91,23 @@ def replay(seed: int) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Live random lives of the supervisor and hold them to the promises.")
-    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=1, help="the first one")
     parser.add_argument("--replay", type=int, metavar="SEED", help="live this one again and write everything out")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args(arguments)
     if given.replay is not None:
         return replay(given.replay)
-    began, steps, seeds, virtual = time.process_time(), 0, 0, 0.0
-    for life in lives(given.steps, given.seed):
+    began, steps, seeds, virtual, digest = time.monotonic(), 0, 0, 0.0, 0
+    for life in lives_in(given.processes, given.steps, given.seed):
         steps, seeds, virtual = steps + life.steps, seeds + 1, virtual + life.virtual
+        digest = hash((digest, life.digest))
         if life.failure:
             print(explained(life))
             return 1
-    took = max(time.process_time() - began, 1e-9)
-    lived = f"{steps} steps, {seeds} seeds, {virtual / 3600:.1f} h of virtual time"
-    print(f"{lived}, {steps / took:.0f} steps/s: every promise kept")
+    took = max(time.monotonic() - began, 1e-9)
+    lived = f"{steps} steps, {seeds} seeds, {virtual / 3600:.1f} h of virtual time, digest {digest & (2**64 - 1):016x}"
+    print(f"{lived}, in {took:.0f} s ({steps / took:.0f} steps/s): every promise kept")
     return 0
 
 

@@ -42,6 +42,16 @@ def test_a_life_is_the_same_in_another_process() -> None:
     assert len(traces) == 1
 
 
+def test_however_many_processes_share_the_work_the_same_lives_come_out() -> None:
+    def lived(processes: int) -> str:
+        command = [sys.executable, str(RUN), "--steps", "30000", "--processes", str(processes)]
+        told = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout
+        assert "every promise kept" in told
+        return told.partition(", in ")[0]
+
+    assert lived(1) == lived(3)
+
+
 def test_a_broken_promise_is_explained_by_what_the_child_went_through() -> None:
     hasty = Mutant("hasty", "body", "DUMP_WITHIN = 0.3", "DUMP_WITHIN = 0.0")
     with loaded(hasty) as fleet:
