@@ -195,7 +195,7 @@ class Operators:
         sim.mix.calm, sim.no_fork_until, self.calm_until = True, 0.0, sim.now + CALM
         for process in {process for real in sim.real.values() for process in real}:
             process.leftovers, process.unkillable = 0.0, min(process.unkillable, 3.0)
-            process.fat_from = inf
+            process.fat_from = process.huge_from = inf
             process.hangs_at = process.hangs_at if process.hangs_at <= sim.now else inf
             process.stuck_from = process.stuck_from if process.stuck_from <= sim.now else inf
         coming = [entry for entry in sim.heap if not sim.is_fault(entry)]
