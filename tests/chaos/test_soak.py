@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ SLACK = "30"  # seconds that a loaded machine may take more
 
 
 def test_every_promise_holds_over_two_minutes_of_harm(tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # it lasts longer than what is taken for a hang
     seed = str(random.randrange(10**6))
     arguments = ["--minutes", "2", "--seed", seed, "--slack", SLACK, "--folder", str(tmp_path / "soak")]
     command = [*DIES_WITH_PYTEST, sys.executable, soak.__file__, *arguments]
