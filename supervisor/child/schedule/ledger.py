@@ -47,10 +47,9 @@ class Ledger:
         self._put(row)
         return row
 
-    def finish(self, row: Row, state: str, *, duration: float, error: str | None = None, result: Any = None) -> Row:
-        """Record its end, whatever was recorded of it before."""
-        row |= {"state": state, "finished": self._now(), "duration": round(duration, 4), "error": error}
-        row["result"] = result
+    def finish(self, row: Row, state: str, *, duration: float, error: str | None = None, **more: Any) -> Row:
+        """Record its end, whatever was recorded of it before. `more`: result, cpu, rss, stacks."""
+        row |= {"state": state, "finished": self._now(), "duration": round(duration, 4), "error": error} | more
         self._put(row)
         return row
 
@@ -86,14 +85,16 @@ class Ledger:
         self._catch_up()
         return None
 
-    def close_open(self, previous: LastExit | None) -> list[Row]:
-        """Close what an earlier process left running; return these rows."""
+    def close_open(self, previous: LastExit | None, left: Row | None = None) -> list[Row]:
+        """Close what an earlier process left running; return these rows. `left`: what else is known of its end."""
         found = self._rows(f"SELECT * FROM run WHERE {OPEN} ORDER BY slot")
         for row in found:
             cause, reason = (previous.cause, previous.reason) if previous else (None, None)
             row["state"], row["error"] = ended(row["state"], cause, reason)
             row["finished"] = self._now()
-            self._put(row)
+            if previous and (row["started"] or previous.at) < previous.at:
+                row |= {"finished": previous.at, "duration": round(previous.at - row["started"], 4)}
+            self._put(row | (left or {}))
         return found
 
     def has(self, slot: float, kind: str = "schedule") -> bool:
@@ -275,8 +276,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def warm_up() -> None:
-    """Let SQLite set itself up; nothing stays open."""
-    connect(":memory:").close()

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-VERSION = 1
+VERSION = 2
 OPEN = "finished IS NULL AND state IN ('running', 'interrupted')"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS run (
         slot REAL NOT NULL, kind TEXT NOT NULL, last REAL, slots INTEGER, state TEXT NOT NULL, reason TEXT,
         attempt INTEGER, started REAL, finished REAL, duration REAL, lateness REAL, error TEXT, result TEXT, id TEXT,
-        PRIMARY KEY (slot, kind)) WITHOUT ROWID""",
-    f"PRAGMA user_version = {VERSION}",
+        cpu REAL, rss INTEGER, stacks TEXT, PRIMARY KEY (slot, kind)) WITHOUT ROWID""",
 )
+_NEW = {1: tuple(f"ALTER TABLE run ADD COLUMN {column}" for column in ("cpu REAL", "rss INTEGER", "stacks TEXT"))}
 _COLUMNS = ("slot", "kind", "last", "slots", "state", "reason", "attempt", "started", "finished", "duration")
-COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id")
+COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id", "cpu", "rss", "stacks")
 UPSERT = f"INSERT OR REPLACE INTO run ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 _TIMES = ("slot", "last", "started", "finished")
 Row = dict[str, Any]
@@ -43,12 +43,26 @@ def connect(path: str) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(said)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut may lose the last rows
-        for statement in _SCHEMA if version < VERSION else ():
-            db.execute(statement)
+        if version < VERSION:
+            _make(db, version)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _make(db: sqlite3.Connection, version: int) -> None:
+    """All of it or nothing: who is killed in between leaves a file that the next one makes."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _NEW.get(version, _SCHEMA):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def warm_up() -> None:

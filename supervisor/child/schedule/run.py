@@ -6,7 +6,6 @@ It also keeps what runs decide together: failures in a row, and whether the task
 from __future__ import annotations
 
 import logging
-import os
 import random
 import signal
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from supervisor.child.context import TaskContext
 from supervisor.child.runtime import Runtime
 from supervisor.child.schedule.attempt import Attempts, Outcome
+from supervisor.child.schedule.evidence import Cost, stacks, users
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, record, stamp
 from supervisor.core.lifecycle.backoff import delay
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 VERDICT = 5.0  # seconds after `kill_after` before the parent may call the run stuck
 SLACK = 30.0
 TOLD = 200  # characters of an error in a message: the frame must fit even when each needs an escape
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # the folder child/
 _EVENTS = {"ok": "run_ok", "failed": "run_failed"}
 
 
@@ -74,7 +73,7 @@ class Runs:
         """A record as it fits into a frame."""
         if row is None:
             return None
-        made = record(self._rt.spec.group, row)
+        made = {key: value for key, value in record(self._rt.spec.group, row).items() if key != "stacks"}
         return made | {key: _cut(made[key]) for key in ("error", "result", "id") if key in made}
 
     def closed(self, closed: Range) -> None:
@@ -112,10 +111,11 @@ class Runs:
         while True:
             row = self._ledger.begin(slot, kind, attempt=attempt, lateness=lateness, id=id)
             self._rt.facts(note=self._ledger.problem)  # the run may take hours
+            cost = Cost()
             outcome = self._attempt(slot, kind, attempt)
-            self._ledger.finish(
-                row, outcome.state, duration=outcome.duration, error=outcome.error, result=outcome.result
-            )
+            more = cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}
+            ended: dict[str, Any] = {"duration": outcome.duration, "error": outcome.error, "result": outcome.result}
+            self._ledger.finish(row, outcome.state, **ended, **more)
             _log(outcome)
             if outcome.state == "ok" or attempt > self._settings.retries or not self._wait_for_retry(slot, attempt):
                 return row, outcome
@@ -219,9 +219,7 @@ def _log(outcome: Outcome) -> None:
 
 def _shown(error: BaseException | None) -> BaseException | None:
     """Without our own frames before the user's first one."""
-    tb = error.__traceback__ if error else None
-    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_OURS):
-        tb = tb.tb_next
+    tb = users(error) if error else None
     return error.with_traceback(tb) if error and tb else error
 
 

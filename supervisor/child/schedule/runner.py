@@ -15,10 +15,10 @@ from typing import Any
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Resources
 from supervisor.child.runtime import Runtime
-from supervisor.child.schedule import clock, off
+from supervisor.child.schedule import clock, evidence, off
 from supervisor.child.schedule.attempt import Attempts
-from supervisor.child.schedule.ledger import Ledger, warm_up
-from supervisor.child.schedule.ledger_file import stamp
+from supervisor.child.schedule.ledger import Ledger
+from supervisor.child.schedule.ledger_file import stamp, warm_up
 from supervisor.child.schedule.run import Runs
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
@@ -47,7 +47,8 @@ class Runner:
         self.settled = time.time()
         self.recorded = self.settled  # the last slot that got a record: ranges go on from there
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
-        closed_rows = self.ledger.close_open(rt.birth.previous)
+        left = evidence.left(rt.paths.crashes, rt.spec.group, rt.birth.previous)
+        closed_rows = self.ledger.close_open(rt.birth.previous, left)
         self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
         self.trigger = _build(self.scheduler, self.settings, self._due)
         self._sign()
