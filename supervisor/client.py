@@ -33,12 +33,21 @@ def status(config: str | None = None, *, timeout: float = 10.0) -> dict[str, Any
 
 
 def state_dir(config: str | None = None) -> str:
-    """Return the configured state folder of `config`, else of FORKWARDEN_CONFIG, else of ./config.toml."""
-    file = os.path.abspath(config or os.environ.get("FORKWARDEN_CONFIG") or "config.toml")
-    if os.path.isdir(file):
-        file = os.path.join(file, "config.toml")
+    """Return the configured state folder of `config`."""
+    file = config_file(config)
     folder = os.path.expanduser(configured(config_text(file), os.environ))
     return os.path.normpath(os.path.join(os.path.dirname(file), folder))
+
+
+def config_file(config: str | os.PathLike[str] | None = None) -> str:
+    """Return the path of `config`, else of FORKWARDEN_CONFIG, else of ./config.toml; the file may be absent.
+
+    A folder stands for the file in it, except one that has come into the place of that file.
+    """
+    file = os.path.abspath(config or os.environ.get("FORKWARDEN_CONFIG") or "config.toml")
+    within = os.path.join(file, "config.toml")
+    stands_for_it = os.path.basename(file) != "config.toml" or os.path.exists(within)
+    return within if os.path.isdir(file) and stands_for_it else file
 
 
 def config_text(file: str) -> str:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from supervisor import client, logs
 from supervisor.core.paths import Paths
 
-ENV = "FORKWARDEN_CONFIG"
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -34,9 +32,7 @@ class Place:
 
 def find(option: str | None = None) -> Place:
     """Return the place of --config, else of FORKWARDEN_CONFIG, else of ./config.toml; the file may be absent."""
-    config = os.path.abspath(option or os.environ.get(ENV) or "config.toml")
-    if os.path.isdir(config):
-        config = os.path.join(config, "config.toml")
+    config = client.config_file(option)
     sockets = client.sockets(client.state_dir(config))
     return Place(config, _in_use(sockets), sockets, f" --config {option}" if option else "")
 

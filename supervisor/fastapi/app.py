@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.requests import HTTPConnection
 from fastapi.responses import JSONResponse
 
+from supervisor.client import config_file
 from supervisor.fastapi import thread
 from supervisor.fastapi.answers import Answers
 from supervisor.fastapi.keeper import Keeper
@@ -42,7 +43,7 @@ def lifespan(config: Config = None, *, inner: Lifespan | None = None) -> Lifespa
 
     @asynccontextmanager
     async def around(app: FastAPI) -> AsyncIterator[Any]:
-        async with inner(app) if inner else nullcontext() as state, _kept(_file(config)) as answers:
+        async with inner(app) if inner else nullcontext() as state, _kept(config_file(config)) as answers:
             setattr(app.state, _STATE, answers)
             yield state
 
@@ -123,16 +124,10 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 def _answers(connection: HTTPConnection, config: Config) -> Answers:
     if config is not None:
-        return _answers_of(_file(config))
+        return _answers_of(config_file(config))
     found = getattr(connection.app.state, _STATE, None) or (_latest[-1] if _latest else None)
-    return found or _answers_of(_file(None))  # without a lifespan of ours: somebody else runs the supervisor
+    return found or _answers_of(config_file(None))  # without a lifespan of ours: somebody else runs the supervisor
 
 
 def _answers_of(config: str) -> Answers:
     return _known.setdefault(config, Answers(config))
-
-
-def _file(config: Config) -> str:
-    """As the command finds it."""
-    file = os.path.abspath(config or os.environ.get("FORKWARDEN_CONFIG") or "config.toml")
-    return os.path.join(file, "config.toml") if os.path.isdir(file) else file

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.project import Project
+from support.project import FAST, Project
 
 VERBS = [["status"], ["check"], ["start"], ["reload"], ["explain", "x"], ["logs", "x"], ["stop"], ["config", "show"]]
 
@@ -25,3 +25,19 @@ def test_a_command_ends_in_front_of(project: Callable[..., Project], kind: str, 
     assert done.returncode in (2, 3, 4)
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_supervisor_is_found_when_a_folder_has_come_into_the_place_of_its_file(
+    project: Callable[..., Project],
+) -> None:
+    made = project(config=FAST + '[tasks.one]\nrun = "mine:one"\nevery = "1h"\n', code="def one():\n    pass\n")
+    with made.supervisor() as supervisor:
+        pid = supervisor.pid_of("one")
+        made.config.unlink()
+        made.config.mkdir()
+        assert made.run("status").returncode == 0
+        for verb in ("check", "reload"):
+            done = made.run(verb)
+            assert done.returncode == 2
+            assert "config.toml: expected a file, found a folder" in done.stderr
+        assert supervisor.pid_of("one") == pid
