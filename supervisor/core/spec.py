@@ -55,6 +55,10 @@ class TaskSettings:
     once: str | None = None  # RFC 3339
     on: tuple[str, ...] = ()  # "mon".."sun", with `at` only; empty: every day
     timezone: str = "UTC"
+    start: str | None = None  # no slot before; RFC 3339, or a date in `timezone`
+    end: str | None = None  # no slot after; a date is the last day
+    align: Literal["epoch", "start"] = "epoch"  # where the grid of `every` is anchored
+    offset: float = 0.0  # of that grid
     jitter: float = 0.0
     run_on_start: bool = False
     overlap: Literal["skip", "queue_one"] = "skip"

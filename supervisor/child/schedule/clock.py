@@ -44,7 +44,7 @@ class Scheduler(schedule.Scheduler):
         return Job(interval, self)
 
     def at_trigger(self, trigger: slots.Trigger) -> Job:
-        """A job that the builder has no words for: cron, once."""
+        """A job that the builder has no words for: cron, once, a grid moved, a window."""
         job = Job(1, self)
         job.trigger = trigger
         return job
@@ -123,9 +123,9 @@ class Job(schedule.Job):
 def build(scheduler: Scheduler, settings: TaskSettings, function: Callable[[], object]) -> None:
     """Put the jobs of a task into `scheduler`. Raises ValueError as core.schedule.slots.trigger does."""
     trigger = slots.trigger(settings)  # all checks, with texts that name the key
-    if settings.every is not None:
-        scheduler.every(settings.every).seconds.do(function)
-    elif settings.at:
+    if trigger == slots.Every(settings.every or 0.0):
+        scheduler.every(settings.every or 0.0).seconds.do(function)
+    elif settings.at and not isinstance(trigger, slots.Window):
         for text in settings.at:
             for day in settings.on or ("day",):
                 every = scheduler.every()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from supervisor.core import durations
-from supervisor.core.config import keys, planning, properties
+from supervisor.core.config import keys, planning, properties, timing
 from supervisor.core.config.document import Consumer, Task
 from supervisor.core.config.models import Keeping, Supervisor
 from supervisor.core.config.problems import Fault, Path, quoted
@@ -29,6 +29,7 @@ def faults(tables: Tables, library: Librdkafka | None) -> Iterator[Fault]:
     for name, task in tables.tasks.items():
         yield from _policy(task, general, ("tasks", name))
         yield from _task(task, ("tasks", name))
+        yield from timing.faults(task, general.timezone, ("tasks", name))
     for name, consumer in tables.consumers.items():
         yield from _policy(consumer, general, ("consumers", name))
         yield from properties.faults(consumer.properties, ("consumers", name, "properties"), library)

@@ -34,6 +34,7 @@ from supervisor.core.config.fields import (
     required,
 )
 from supervisor.core.config.models import Alerts, Kafka, Keeping, SchemaRegistry, Supervisor, Table
+from supervisor.core.config.moments import Moment, Offset, offset_text
 from supervisor.core.spec import ConsumerSettings, Format, TaskSettings
 
 _T = TaskSettings(run="")
@@ -74,6 +75,10 @@ class Task(Keeping):
     once: Once | None = key(None, "one moment, RFC 3339 with offset")
     on: list[Day] = key([], f"the days for `at`, of {', '.join(DAYS)}; none: every day")
     timezone: Zone | None = key(None, "of `at` and `cron`; default: the supervisor's")
+    start: Moment | None = key(None, "no slot before: a date, or a time; without an offset it is in `timezone`")
+    end: Moment | None = key(None, "no slot after; of a date, the end of that day")
+    align: Literal["epoch", "start"] = key(_T.align, "where the grid of `every` begins: Unix epoch, or `start`")
+    offset: Offset = key(_T.offset, "moves that grid; auto: by a share of it made from the name", offset_text)
     jitter: Duration = duration(_T.jitter, "a run begins up to so much later, at random; its slot stays")
     run_on_start: bool = key(_T.run_on_start, "one more run at each start of the process")
     overlap: Literal["skip", "queue_one"] = key(_T.overlap, "what becomes of a slot that is due while a run goes on")

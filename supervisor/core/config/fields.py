@@ -20,12 +20,13 @@ from supervisor.core import durations
 from supervisor.core.config.keys import FACTORS, size_text
 from supervisor.core.config.problems import did_you_mean
 from supervisor.core.kafka import pace
+from supervisor.core.schedule.cron import ALIASES
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 RESERVED = ("broker", "supervisor", "web")  # children and logs of our own have these names
 TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-CRON_ALIASES = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
+CRON_ALIASES = tuple(ALIASES)
 CRON = 'a cron expression like "*/15 6-22 * * MON-FRI", or @hourly, @daily, @weekly, @monthly, @yearly'
 _TARGET_LIKE = 'a target like "package.module:function"'
 _ENVIRONMENT = r"|.*\$\{.*"

@@ -47,7 +47,8 @@ SUPERVISOR: Keys = _keys(
 )
 ALERTS: Keys = _keys(alert_url="url", alert_command="command", alert_on="on", alert_overdue_after="overdue_after")
 TASK: Keys = _keys(
-    *("run", "every", "at", "cron", "once", "on", "timezone", "jitter", "run_on_start", "overlap"),
+    *("run", "every", "at", "cron", "once", "on", "timezone", "start", "end", "align", "offset"),
+    *("jitter", "run_on_start", "overlap"),
     *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "expect_within", "timeout", "kill_after"),
     *("retries", "pause_after_failures", "max_runs", "history_keep", "history_max", "args"),
     retry_base="retry_backoff.base",
@@ -76,7 +77,7 @@ _DURATIONS = frozenset(
     [
         *("grace_period", "stable_after", "backoff_base", "backoff_max", "hello_timeout", "ready_timeout"),
         *("heartbeat_interval", "heartbeat_timeout", "crash_loop_window", "every", "jitter", "catch_up_window"),
-        *("alert_overdue_after", "expect_within"),
+        *("alert_overdue_after", "expect_within", "offset"),
         *("start_deadline", "timeout", "kill_after", "retry_base", "retry_max", "history_keep", "handler_timeout"),
         *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max", "max_age", "registry_timeout"),
         "retry_topics",

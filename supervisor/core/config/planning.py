@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from supervisor.core.config import keys
+from supervisor.core.config import keys, timing
 from supervisor.core.config.document import Consumer, Task
 from supervisor.core.config.models import Alerts, Kafka, Keeping, Supervisor, Table
 from supervisor.core.config.problems import Path
@@ -73,6 +73,7 @@ def _fields(table: Supervisor | Alerts | Task | Consumer, wanted: keys.Keys) -> 
 def _task(name: str, table: Task, tables: Tables, where: Where) -> ChildSpec:
     settings = _fields(table, keys.TASK)
     settings["at"] = settings["at"] or ()
+    settings["offset"] = timing.offset(name, table)
     settings["timezone"] = table.timezone or tables.supervisor.timezone
     task = TaskSettings(**settings, resources=tables.resources)
     return ChildSpec(

@@ -1,6 +1,6 @@
 """PURE: when a task is due. A slot is an instant in epoch seconds, the same on every host and after every start.
 
-`every` is a grid anchored at the Unix epoch: no restart, deploy or long run moves it.
+`every` is a grid anchored at the Unix epoch, or at `start`: no restart, deploy or long run moves it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from supervisor.core.schedule import wall
 from supervisor.core.spec import TaskSettings
 
 _KEYS = ("every", "at", "on", "cron", "once", "timezone")  # of TaskSettings: when it runs
+_LATER = ("start", "end", "align", "offset")  # ledgers of earlier releases are without
+_TICK = 0.0005  # half the resolution of slots
 
 
 class Trigger(ABC):
@@ -68,18 +70,19 @@ class Trigger(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Every(Trigger):
-    """Multiples of `period` since the epoch."""
+    """Multiples of `period` since `anchor`."""
 
     period: float
+    anchor: float = 0.0
 
     def next_after(self, t: float) -> float | None:
-        k = math.floor(t / self.period) - 1  # one early: the quotient of floats may be off by one
+        k = math.floor((t - self.anchor) / self.period) - 1  # one early: the quotient of floats may be off by one
         while (slot := self._slot(k)) <= t:
             k += 1
         return slot
 
     def last_between(self, after: float, until: float) -> float | None:
-        k = math.floor(until / self.period) + 1
+        k = math.floor((until - self.anchor) / self.period) + 1
         while (slot := self._slot(k)) > until:
             k -= 1
         return slot if slot > after else None
@@ -88,10 +91,11 @@ class Every(Trigger):
         return round((last - first) / self.period) + 1
 
     def describe(self) -> str:
-        return f"every {durations.text(self.period)}"
+        offset = round(self.anchor % self.period, 3)
+        return f"every {durations.text(self.period)}" + (f" offset {durations.text(offset)}" if offset else "")
 
     def _slot(self, k: int) -> float:
-        return round(k * self.period, 3)
+        return round(self.anchor + k * self.period, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +150,54 @@ class AnyOf(Trigger):
         return "; ".join(each.describe() for each in self.triggers)
 
 
+@dataclass(frozen=True, slots=True)
+class Window(Trigger):
+    """The slots of a trigger in [first, last]; None: no such bound."""
+
+    inner: Trigger
+    first: float | None
+    last: float | None
+
+    def next_after(self, t: float) -> float | None:
+        slot = self.inner.next_after(self._begin(t))
+        return slot if slot is not None and slot <= self._end(slot) else None
+
+    def last_between(self, after: float, until: float) -> float | None:
+        begin, end = self._begin(after), self._end(until)
+        return self.inner.last_between(begin, end) if begin < end else None
+
+    def count(self, first: float, last: float, most: int) -> int | None:
+        return self.inner.count(first, last, most)
+
+    def describe(self) -> str:
+        parts = (self.inner.describe(), _bound_text("from", self.first), _bound_text("until", self.last))
+        return " ".join(filter(None, parts))
+
+    def _begin(self, t: float) -> float:
+        return t if self.first is None else max(t, self.first - _TICK)
+
+    def _end(self, t: float) -> float:
+        return t if self.last is None else min(t, self.last)
+
+
 def trigger(settings: TaskSettings) -> Trigger:
     """Return when this task is due.
 
     Raises ValueError: a zone, time of day, weekday, cron expression or date that cannot be read; the text says which.
     """
+    if settings.start is None and settings.end is None:
+        return _within(settings, 0.0)
+    zone = wall.zone(settings.timezone)
+    first = None if settings.start is None else wall.bound("start", settings.start, zone)[0]
+    last = None if settings.end is None else wall.bound("end", settings.end, zone)[1]
+    return Window(_within(settings, first or 0.0), first, last)
+
+
+def _within(settings: TaskSettings, start: float) -> Trigger:
     if settings.every is not None:
         if not settings.every >= 0.001:
             raise ValueError(f"every: expected at least 1ms, found {settings.every:g} s")
-        return Every(settings.every)
+        return Every(settings.every, settings.offset + (start if settings.align == "start" else 0.0))
     zone = wall.zone(settings.timezone)
     if settings.at:
         return Daily(tuple(map(wall.time_of_day, settings.at)), frozenset(map(wall.weekday, settings.on)), zone)
@@ -169,14 +212,19 @@ def trigger(settings: TaskSettings) -> Trigger:
 
 def to_text(settings: TaskSettings) -> str:
     """Return when this task is due as JSON, for the ledger: who reads it has no configuration."""
-    return json.dumps({key: getattr(settings, key) for key in _KEYS})
+    return json.dumps({key: getattr(settings, key) for key in (*_KEYS, *_LATER)})
 
 
 def from_text(text: str) -> Trigger:
     """Raises ValueError when it is not what `to_text` wrote."""
     try:
         read = json.loads(text)
-        found: dict[str, Any] = {key: tuple(read[key]) if isinstance(read[key], list) else read[key] for key in _KEYS}
+        keys = (*_KEYS, *(key for key in _LATER if key in read))
+        found: dict[str, Any] = {key: tuple(read[key]) if isinstance(read[key], list) else read[key] for key in keys}
         return trigger(TaskSettings(run="", **found))
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"expected a schedule, found {text[:80]!r}") from e
+
+
+def _bound_text(word: str, t: float | None) -> str:
+    return "" if t is None else f"{word} {datetime.fromtimestamp(t, UTC):%Y-%m-%d %H:%M:%SZ}"

@@ -6,11 +6,12 @@ skipped is taken at the end of the gap. So each wall slot is due exactly once.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ONE_DAY = timedelta(days=1)
 _NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # readings of a wall clock have no zone
+_FAR = 7_258_118_400  # the year 2200
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -92,6 +93,22 @@ def moment(text: str, zone: ZoneInfo) -> float:
     except ValueError as e:
         raise ValueError(f'once: expected a time as "2026-11-25T14:00:00Z", found "{text}"') from e
     return when.timestamp() if when.tzinfo else float(instant(when.replace(microsecond=0), zone))
+
+
+def bound(key: str, text: str, zone: ZoneInfo) -> tuple[float, float]:
+    """Read `start` or `end`: the first and last instant that it names; those of a date lie a day apart."""
+    try:
+        if len(text) > len("2026-11-25"):
+            first = last = moment(text, zone)
+        else:
+            midnight = datetime.combine(date.fromisoformat(text), time())
+            first, last = float(instant(midnight, zone)), instant(midnight + ONE_DAY, zone) - 0.001
+        if not 0 <= first < _FAR:
+            raise ValueError("before 1970 or after 2199")
+        return first, last
+    except (ValueError, OverflowError) as e:
+        expected = '"2026-11-25" or "2026-11-25T14:00:00Z"'
+        raise ValueError(f'{key}: expected a date or time as {expected}, found "{text}"') from e
 
 
 def days_text(days: frozenset[int]) -> str:
