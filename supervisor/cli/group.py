@@ -34,6 +34,7 @@ GROUPS = {
         "enable": ("control", "Switch children on."),
         "disable": ("control", "Switch children off; they stay off until enabled."),
         "run": ("run", "Run a task now."),
+        "backfill": ("backfill", "Run the missed slots of a task, in order."),
         "chaos": ("chaos", "Harm a child on purpose, to see it heal."),
     },
     "Setup": {

@@ -11,8 +11,7 @@ import click
 from supervisor.cli import ask, options, past, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
-from supervisor.core import names
-from supervisor.core.errors import Exit, NoSuchChild, SupervisorError, WrongUsage
+from supervisor.core.errors import Exit
 from supervisor.core.escape import line
 from supervisor.core.prose import gist, shorten
 from supervisor.core.status import Cell, Table
@@ -59,7 +58,7 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
     ended = epoch(run.get("finished"))
     why = str(run.get("error") or run.get("reason") or "")
     return (
-        Cell(_instant(run.get("slot"))),
+        Cell(past.instant(run.get("slot"))),
         Cell(line(str(run.get("kind") or "-"))),
         Cell(f"{sign} {line(state)}{_many(run)}", style),
         Cell(_short(run.get("duration"))),
@@ -68,13 +67,6 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
         Cell(ago(now - ended) if ended else "-"),
         Cell(line(gist(why))),
     )
-
-
-def _instant(time: object) -> str:
-    from datetime import datetime
-
-    found = epoch(time)
-    return f"{datetime.fromtimestamp(found).astimezone():%Y-%m-%d %H:%M:%S}" if found is not None else "-"
 
 
 def _many(run: Run) -> str:
@@ -91,13 +83,6 @@ def _short(seconds: object) -> str:
 
 def _records(place: Place, name: str, limit: int, *, missed: bool) -> list[Run]:
     found = past.runs(place, name, limit, missed=missed)
-    known = options.configured(place) if found is None else {}
-    if found is None and name not in known.get("tasks", ()):
-        raise _error(name, known)
+    if found is None:
+        past.known_task(place, name)
     return found or []
-
-
-def _error(name: str, known: Mapping[str, Sequence[str]]) -> SupervisorError:
-    if name in known.get("consumers", ()):
-        return WrongUsage(names.no_task(name))
-    return NoSuchChild(names.unknown("task", name, known.get("tasks", ())))

@@ -13,13 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from supervisor.cli import ask, terminal
+from supervisor.cli import ask, options, terminal
 from supervisor.cli.place import Place
-from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError
+from supervisor.core import names
+from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError, WrongUsage
 from supervisor.core.schedule.unwritten import as_it_is, is_taken
 from supervisor.core.words import epoch
 
 Run = Mapping[str, Any]
+_TICK = 0.0005  # half the resolution of slots
 _NOT_RUN = "state IN ('missed', 'skipped')"
 
 
@@ -55,6 +57,46 @@ def _unwritten(place: Place, name: str, schedule: object, settled: float | None)
     if settled is not None:
         for each in unclosed(trigger, settled, time.time(), off.spans(place.paths.journal, name)):
             yield {**asdict(each), "slot": each.first, "kind": "schedule"}
+
+
+def missed(place: Place, name: str, since: float, until: float, most: int) -> list[float]:
+    """Return the first `most` slots of [since, until] that the ledger has as missed, in order."""
+    from itertools import islice
+
+    from supervisor.child.schedule import ledger_file
+    from supervisor.core.schedule.slots import from_text
+
+    file = place.paths.ledger(name)
+    if not os.path.exists(file):
+        known_task(place, name)
+        return []
+    try:
+        found, schedule = ledger_file.missed(file, since, until)
+        trigger = from_text(str(schedule))
+    except sqlite3.Error as error:
+        raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
+    except ValueError as error:
+        raise SupervisorError(f"{place.short(file)} says no schedule yet: {error}") from error
+    spans = ((max(row["slot"], since), min(row["last"] or row["slot"], until)) for row in found)
+    slots = (slot for first, last in spans for slot in trigger.between(first - _TICK, last))
+    return list(islice(slots, most))
+
+
+def known_task(place: Place, name: str) -> None:
+    """Raise what is wrong with a name that has no ledger, unless it is a task of config.toml."""
+    known = options.configured(place)
+    if name in known.get("consumers", ()):
+        raise WrongUsage(names.no_task(name))
+    if name not in known.get("tasks", ()):
+        raise NoSuchChild(names.unknown("task", name, known.get("tasks", ())))
+
+
+def instant(time: object) -> str:
+    """Return an instant in the person's zone: 2026-11-25 14:00:00."""
+    from datetime import datetime
+
+    found = epoch(time)
+    return f"{datetime.fromtimestamp(found).astimezone():%Y-%m-%d %H:%M:%S}" if found is not None else "-"
 
 
 def _child(place: Place, name: str) -> Mapping[str, Any] | None:

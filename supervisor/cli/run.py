@@ -18,7 +18,7 @@ from supervisor.core.words import short
 @verb(example="supervisor run notifications --wait\nsupervisor run notifications --local   (breakpoint() works)")
 @options.one_name
 @click.option("--wait", is_flag=True, help="Until it ended; exit code 1 when it failed.")
-@click.option("--slot", type=options.Slot(), metavar="TIME", help="The instant it is for (backfill).")
+@click.option("--slot", type=options.Slot(), metavar="TIME", help="The instant it is for.")
 @click.option("--local", is_flag=True, help="In this terminal, without the supervisor.")
 @options.as_json
 def run(place: Place, name: str, wait: bool, slot: float | None, local: bool, as_json: bool) -> int:

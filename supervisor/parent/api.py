@@ -71,8 +71,8 @@ class Api:
                 self._toggle(name, peer, respond, enabled=True, seconds=None, note=note, now=now)
             case control.Disable(name, seconds, note, now):
                 self._toggle(name, peer, respond, enabled=False, seconds=seconds, note=note, now=now)
-            case control.Run(name, slot, wait):
-                self._runs.start(self._site.members(name)[0], slot, respond, wait=wait)
+            case control.Run(name, slot, wait, kind):
+                self._runs.start(self._site.members(name)[0], slot, respond, wait=wait, kind=kind)
             case control.Stack(name):
                 self._stacks.ask(name, respond)
             case control.Chaos(name, how):

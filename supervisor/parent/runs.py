@@ -36,14 +36,14 @@ class Runs:
         self._wanted: dict[str, _Wanted] = {}  # by the id that the order carries and the result brings back
         self._ids = count(1)
 
-    def start(self, name: str, slot: float | None, respond: Respond, *, wait: bool) -> None:
-        """Have the task run once, now or as soon as its process is ready."""
+    def start(self, name: str, slot: float | None, respond: Respond, *, wait: bool, kind: str = "manual") -> None:
+        """Have the task run once, now or as soon as its process is ready. `kind`: manual, backfill."""
         child = self._site.fleet.children[name]
         if refusal := self._refusal(name, child.state):
             respond.refuse(refusal)
             return
         run_id = f"{self._site.run_id[:8]}-{next(self._ids)}"
-        order = Order("run", {"id": run_id, "kind": "manual"} | ({} if slot is None else {"slot": slot}))
+        order = Order("run", {"id": run_id, "kind": kind} | ({} if slot is None else {"slot": slot}))
         self._wanted[run_id] = _Wanted(name, order, waits=respond if wait else None)
         if not wait:
             respond.send(202, {"run": {"id": run_id, "task": name}})

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.child.schedule import backfill
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, connect, rows
 from supervisor.core.schedule.missed import Range
+from supervisor.core.schedule.slots import Every
 
 NOW = 1_795_590_000.0
 STEP = 10.0  # seconds between two slots
@@ -35,6 +37,10 @@ def life(path: str, said: int, die_before: int) -> None:
     ledger.close_open(None)
     ledger.close(Range(NOW + STEP, NOW + 3 * STEP, 3, "missed", "down"), NOW)
     ledger.close(Range(NOW + 4 * STEP, NOW + 4 * STEP, 1, "missed", "down"), NOW + 3 * STEP)
+    assert backfill.claim(ledger, Every(STEP), NOW + 2 * STEP, None) is None
+    again = ledger.begin(NOW + 2 * STEP, backfill.KIND, attempt=1, lateness=0.0)
+    ledger.finish(again, "ok", duration=0.1)
+    os.write(said, b"backfilled\n")
     for number in range(5, 9):
         clock = slot = NOW + number * STEP
         for attempt in (1, 2) if number == 6 else (1,):
@@ -95,6 +101,8 @@ def judge(path: str, done: list[str]) -> None:
     kept = [number for number in range(1, upto + 1) if number in states]
     assert kept == list(range(min(kept, default=1), upto + 1)), "only the oldest may be gone, by retention"
     assert all(number in states for number in open_rows)
+    if "backfilled" in done and 2 in states:
+        assert states[2] == "ok"
     for line in done:
         what, number, attempt = (*line.split(), "0", "0")[:3]
         if what == "started" and int(number) in range(6, 9):

@@ -9,6 +9,7 @@ from supervisor.child.schedule.ledger_file import Row
 
 MOST = 1000  # records; then the oldest become one range
 UNKNOWN = "not recorded"
+OWED = ("schedule", "backfill")  # what the schedule asks for
 Key = tuple[float, str]  # slot, kind
 
 
@@ -33,11 +34,11 @@ class Held:
     def drop(self, row: Row) -> None:
         self._rows.pop(_key(row), None)
 
-    def covers(self, slot: float, kind: str) -> bool:
-        return any(row["kind"] == kind and row["slot"] <= slot <= _last(row) for row in self)
+    def covers(self, slot: float) -> bool:
+        return any(row["kind"] in OWED and row["slot"] <= slot <= _last(row) for row in self)
 
     def settled(self) -> float | None:
-        return max((_last(row) for row in self if row["kind"] == "schedule"), default=None)
+        return max((_last(row) for row in self if row["kind"] in OWED), default=None)
 
     def interrupt(self) -> None:
         for row in self:

@@ -10,12 +10,24 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supervisor.child.schedule.held import Held
-from supervisor.child.schedule.ledger_file import COLUMNS, OPEN, UPSERT, FutureVersion, Row, connect, rows, settled
+from supervisor.child.schedule.ledger_file import (
+    MISSED,
+    OPEN,
+    OWED,
+    UPSERT,
+    FutureVersion,
+    Row,
+    connect,
+    identity,
+    rows,
+    settled,
+    values,
+)
 from supervisor.core.schedule.unwritten import ended
 
 if TYPE_CHECKING:
@@ -80,7 +92,7 @@ class Ledger:
         """
         if self._file is None:
             return self._back() if not 0 <= self._now() - self._tried < AGAIN else None
-        if _identity(self._path) != self._file:
+        if identity(self._path) != self._file:
             self._anew()
         self._catch_up()
         return None
@@ -97,10 +109,27 @@ class Ledger:
             self._put(row | (left or {}))
         return found
 
-    def has(self, slot: float, kind: str = "schedule") -> bool:
-        """Whether this very slot has a record."""
-        sql = "SELECT 1 FROM run WHERE kind = ? AND slot <= ? AND coalesce(last, slot) >= ? LIMIT 1"
-        return self._held.covers(slot, kind) or self._one(sql, (kind, slot, slot)) is not None
+    def has(self, slot: float) -> bool:
+        """Whether this very slot of the schedule has a record."""
+        sql = f"SELECT 1 FROM run WHERE {OWED} AND slot <= ? AND coalesce(last, slot) >= ? LIMIT 1"
+        return self._held.covers(slot) or self._one(sql, (slot, slot)) is not None
+
+    def missed(self, slot: float) -> Row | None:
+        """Return the record that says that this slot was missed."""
+        found = self._rows(
+            f"SELECT * FROM run WHERE {MISSED} AND slot <= ? AND coalesce(last, slot) >= ?", (slot, slot)
+        )
+        return found[0] if found else None
+
+    def replace(self, old: Row, new: list[Row]) -> bool:
+        """Put other records in the place of one, all or none. False: the file does not take them."""
+        if self._file is None or not self._do("BEGIN IMMEDIATE"):
+            return False
+        done = self._do("DELETE FROM run WHERE slot = ? AND kind = ?", (old["slot"], old["kind"]))
+        done = done and all(self._do(UPSERT, values(row)) for row in new) and self._do("COMMIT")
+        if self._db.in_transaction:
+            self._do("ROLLBACK")
+        return done
 
     def settled(self) -> float | None:
         """Return up to when all slots are dealt with, or None in a new ledger."""
@@ -140,7 +169,7 @@ class Ledger:
         over = self._one("SELECT slot FROM run ORDER BY slot DESC LIMIT 1 OFFSET ?", (most,))
         limit = max(self._now() - keep, over[0] if over else 0.0)
         old = f"coalesce(last, slot) <= ? AND NOT ({OPEN})"
-        gone = self._one(f"SELECT max(coalesce(last, slot)) FROM run WHERE kind = 'schedule' AND {old}", (limit,))
+        gone = self._one(f"SELECT max(coalesce(last, slot)) FROM run WHERE {OWED} AND {old}", (limit,))
         if gone and gone[0] is not None:
             self.set_meta("since", max(gone[0], self.meta("since") or 0.0))
         self._do(f"DELETE FROM run WHERE {old}", (limit,))
@@ -149,7 +178,7 @@ class Ledger:
         self._db.close()
 
     def _put(self, row: Row) -> None:
-        if self._do(UPSERT, _values(row)):
+        if self._do(UPSERT, values(row)):
             self._held.drop(row)
             self._catch_up()
         else:
@@ -158,7 +187,7 @@ class Ledger:
     def _catch_up(self) -> None:
         """Write what could not be written before."""
         for row in self._held:
-            if not self._do(UPSERT, _values(row)):
+            if not self._do(UPSERT, values(row)):
                 return
             self._held.drop(row)
         self._save_meta()
@@ -197,9 +226,9 @@ class Ledger:
             self._trouble(e)
             return None
 
-    def _rows(self, sql: str) -> list[Row]:
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
         try:
-            return rows(self._db, sql)
+            return rows(self._db, sql, values)
         except sqlite3.Error as e:
             self._trouble(e)
             return []
@@ -219,7 +248,7 @@ class Ledger:
             return self._without(e)
         except (sqlite3.DatabaseError, FutureVersion) as e:
             return self._moved(e)
-        self._file = _identity(self._path)
+        self._file = identity(self._path)
         return made
 
     def _anew(self) -> None:
@@ -239,7 +268,7 @@ class Ledger:
             return None
         kept, begun = self._rows("SELECT * FROM run"), self._meta.get("since")
         self._db.close()
-        self._db, self._file, self.problem = found, _identity(self._path), None
+        self._db, self._file, self.problem = found, identity(self._path), None
         known, same = self.settled(), self.meta("trigger") == self._meta.get("trigger")
         self._unsaved.update(self._meta)
         for row in kept:
@@ -256,7 +285,7 @@ class Ledger:
             made = connect(self._path)
         except (OSError, sqlite3.Error) as e:
             return self._without(e)
-        self._file = _identity(self._path)
+        self._file = identity(self._path)
         self._tell("ledger", f"{self._path}: {error}; it was moved to {aside}, the history begins anew")
         return made
 
@@ -264,15 +293,3 @@ class Ledger:
         self._file = None
         self._trouble(error)
         return connect(":memory:")
-
-
-def _values(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(column) for column in COLUMNS)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

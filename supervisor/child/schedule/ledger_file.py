@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 VERSION = 2
 OPEN = "finished IS NULL AND state IN ('running', 'interrupted')"
+OWED = "kind IN ('schedule', 'backfill')"  # records of what the schedule asks for
+MISSED = "kind = 'schedule' AND state = 'missed'"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS run (
@@ -70,6 +72,20 @@ def warm_up() -> None:
     connect(":memory:").close()
 
 
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file stands there; None: none does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def values(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return a row as UPSERT wants it."""
+    return tuple(row.get(column) for column in COLUMNS)
+
+
 def rows(db: sqlite3.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
     cursor = db.execute(sql, values)
     names = [column[0] for column in cursor.description]
@@ -96,6 +112,20 @@ def contents(path: str, *, limit: int, only: str = "TRUE") -> Contents:
         db.close()
 
 
+def missed(path: str, since: float, until: float) -> tuple[list[Row], object]:
+    """Return the records of missed slots that reach into that time, in order, and the schedule they follow.
+
+    Raises sqlite3.Error when the file cannot be read.
+    """
+    db = _reader(path)
+    try:
+        sql = f"SELECT * FROM run WHERE {MISSED} AND slot <= ? AND coalesce(last, slot) >= ? ORDER BY slot"
+        schedule = db.execute("SELECT value FROM meta WHERE key = 'schedule'").fetchone()
+        return rows(db, sql, (until, since)), schedule[0] if schedule else None
+    finally:
+        db.close()
+
+
 def records(path: str, *, limit: int = 20) -> list[Row]:
     """Return the newest `limit` records as the file has them, the latest last, with times as RFC 3339."""
     task = os.path.basename(path).removesuffix(".db")
@@ -104,7 +134,7 @@ def records(path: str, *, limit: int = 20) -> list[Row]:
 
 def settled(db: sqlite3.Connection) -> float | None:
     """Return up to when all slots are dealt with, or None in a new ledger."""
-    found = db.execute("SELECT max(coalesce(last, slot)) FROM run WHERE kind = 'schedule'").fetchone()
+    found = db.execute(f"SELECT max(coalesce(last, slot)) FROM run WHERE {OWED}").fetchone()
     since = db.execute("SELECT value FROM meta WHERE key = 'since'").fetchone()
     return max((row[0] for row in (found, since) if row and row[0] is not None), default=None)
 

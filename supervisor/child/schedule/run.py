@@ -16,6 +16,7 @@ from typing import Any
 
 from supervisor.child.context import TaskContext
 from supervisor.child.runtime import Runtime
+from supervisor.child.schedule import backfill
 from supervisor.child.schedule.attempt import Attempts, Outcome
 from supervisor.child.schedule.evidence import Cost, stacks, users
 from supervisor.child.schedule.ledger import Ledger
@@ -98,8 +99,11 @@ class Runs:
         """Answer who asked for a run that does not come any more; end what is left in the user's loop."""
         self.collect()
         for args in self.wanted:
-            slot = float(args.get("slot") or round(time.time(), 3))
-            self._ended(self._ledger.skip(slot, str(args.get("kind", "manual")), "stopping", id=args.get("id")))
+            slot, kind, id = asked(args)
+            if kind == backfill.KIND:  # it stays missed
+                self._ended(backfill.refused(slot, "stopping", id))
+            else:
+                self._ended(self._ledger.skip(slot, kind, "stopping", id=id))
         self._attempts.close()
 
     def _ended(self, row: Row) -> None:
@@ -171,6 +175,8 @@ class Runs:
         return not self._rt.leaving
 
     def _judge(self, outcome: Outcome, kind: str) -> None:
+        if kind == backfill.KIND:
+            return  # what is long past says nothing of now
         if outcome.state == "ok":
             self.failures = 0
             if kind == "manual" and self.paused:
@@ -206,6 +212,11 @@ class Runs:
                 self._ledger.interrupt()
 
         signal.signal(signal.SIGTERM, term)
+
+
+def asked(args: Mapping[str, Any]) -> tuple[float, str, Any]:
+    """Return slot, kind and id of a run that an order asks for."""
+    return float(args.get("slot") or round(time.time(), 3)), str(args.get("kind", "manual")), args.get("id")
 
 
 def _log(outcome: Outcome) -> None:

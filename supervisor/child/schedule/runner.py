@@ -15,11 +15,11 @@ from typing import Any
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Resources
 from supervisor.child.runtime import Runtime
-from supervisor.child.schedule import clock, evidence, off
+from supervisor.child.schedule import backfill, clock, evidence, off
 from supervisor.child.schedule.attempt import Attempts
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import stamp, warm_up
-from supervisor.child.schedule.run import Runs
+from supervisor.child.schedule.run import Runs, asked
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
 from supervisor.core.schedule.missed import closed as all_closed
@@ -170,9 +170,12 @@ class Runner:
 
     def _ordered(self, args: Mapping[str, Any]) -> None:
         self._look_at_the_ledger()
-        given = args.get("slot")
-        slot = float(given) if given else round(time.time(), 3)
-        self.runs.run(slot, str(args.get("kind", "manual")), args.get("id"))
+        slot, kind, id = asked(args)
+        why = backfill.claim(self.ledger, self.trigger, slot, id) if kind == backfill.KIND else None
+        if why is None:
+            self.runs.run(slot, kind, id)
+        else:
+            self.runs.report(backfill.refused(slot, why, id))
 
     def _look_at_the_ledger(self) -> None:
         """A file that could not be had until now: what no process recorded is closed as a new process would."""

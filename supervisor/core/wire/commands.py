@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RUN_KINDS = ("manual", "backfill")
 CHAOS = ("kill", "hang", "stop", "leak", "slow")
+_RUN = {"manual": "run", "backfill": "backfill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Run:
     name: str
     slot: float | None  # epoch seconds
     wait: bool
+    kind: str = "manual"  # one of RUN_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,8 @@ def describe(command: Command) -> str:
             return f"disable {name}{until}{_noted(note)}"
         case Enable(name, note, _):
             return f"enable {name}{_noted(note)}"
-        case Run(name, slot, _):
-            return f"run {name}" + ("" if slot is None else f" for slot {slot:.0f}")
+        case Run(name, slot, _, kind):
+            return f"{_RUN[kind]} {name}" + ("" if slot is None else f" for slot {slot:.0f}")
         case Restart(name, _):
             return f"restart {name}"
         case ChildDetail(name):

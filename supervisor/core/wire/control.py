@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from supervisor.core import names
 from supervisor.core.wire.commands import (
     CHAOS,
+    RUN_KINDS,
     Chaos,
     ChildDetail,
     Command,
@@ -133,6 +134,7 @@ _SLOT = {
         "slot", "seconds since 1970, or null", lambda value: value is None or (_is_number(value) and value >= 0), None
     )
 }
+_KIND = {"kind": _Key("kind", "manual or backfill", lambda value: value in RUN_KINDS, "manual")}
 _HOW = {"how": _Key("how", f"one of {', '.join(CHAOS)}", lambda value: isinstance(value, str) and value in CHAOS, None)}
 
 _PATHS: dict[str, _Form] = {
@@ -145,7 +147,7 @@ _VERBS: dict[str, _Form] = {
     "restart": _Form("POST", Restart, _NOW),
     "enable": _Form("POST", Enable, {**_NOTE, **_NOW}),
     "disable": _Form("POST", Disable, {**_FOR, **_NOTE, **_NOW}),
-    "run": _Form("POST", Run, {**_SLOT, "wait": _flag("wait")}),
+    "run": _Form("POST", Run, {**_SLOT, **_KIND, "wait": _flag("wait")}),
     "stack": _Form("GET", Stack),
     "chaos": _Form("POST", Chaos, _HOW),
 }
