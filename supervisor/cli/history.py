@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from supervisor.cli import ask, options, past, terminal
+from supervisor.cli.figures import summary
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit
@@ -40,7 +41,14 @@ def history(place: Place, name: str, as_json: bool, limit: int, missed: bool) ->
     else:
         made = table(found, terminal.columns(), time.time())
         terminal.say_all(terminal.lines(made, coloured=terminal.colour()))
+        _sum_up(found)
     return Exit.OK
+
+
+def _sum_up(found: Sequence[Run]) -> None:
+    if said := summary(found, terminal.columns()):
+        terminal.say()
+        terminal.say(said)
 
 
 def table(runs: Sequence[Run], columns: int | None, now: float) -> Table:
