@@ -16,6 +16,7 @@ OnCrashLoop = Literal["hold", "fatal", "exit"]
 AlertKind = Literal[
     "fatal", "crash_loop", "overdue", "dead_letter", "partition_paused", "task_paused", "unkillable", "recovered"
 ]
+Overlap = Literal["skip", "queue_one", "cancel"]
 Format = Literal["json", "text", "bytes", "avro", "protobuf", "json-schema"]
 SCHEMAS = ("avro", "protobuf", "json-schema")  # formats that need a Schema Registry
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
@@ -61,7 +62,7 @@ class TaskSettings:
     offset: float = 0.0  # of that grid
     jitter: float = 0.0
     run_on_start: bool = False
-    overlap: Literal["skip", "queue_one"] = "skip"
+    overlap: Overlap = "skip"
     catch_up: Literal["none", "latest", "all"] = "latest"
     catch_up_window: float = 3600.0
     catch_up_limit: int = 10

@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor.child.loader import place
 from supervisor.child.resources import Call, Resources
-from supervisor.child.schedule.timeout import Alarm, TaskTimeout
-from supervisor.core.words import short
+from supervisor.child.schedule.timeout import Alarm, Overtaken, TaskTimeout
 
 if TYPE_CHECKING:
     import asyncio
 
 ERROR = 2000  # characters of an error that are kept
+_NAMES: dict[type, str] = {TaskTimeout: "timeout", Overtaken: "overlap"}
 RESULT = 500  # and of a returned value, as JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    state: str  # ok | failed | timed_out
+    state: str  # ok | failed | timed_out | interrupted
     duration: float
     error: str | None = None
     result: str | None = None  # JSON
     cause: BaseException | None = None  # with its traceback, for the log
+    reason: str | None = None  # overlap, of an interrupted one
 
 
 class Attempts:
@@ -41,20 +42,28 @@ class Attempts:
         call: Call,
         resources: Resources,
         *,
-        timeout: float | None,
         root: str,
         wake_fd: int,
         on_wake: Callable[[], None],
     ) -> None:
-        self._call, self._resources, self._timeout, self._root = call, resources, timeout, root
+        self._call, self._resources, self._root = call, resources, root
+        self._within: float | None = None
+        self._over: Callable[[], TaskTimeout] = TaskTimeout
         self._alarm = Alarm()
         self._runner = self._make_runner(wake_fd, on_wake) if call.is_async else None
 
-    def run(self, values: Mapping[str, Any]) -> Outcome:
-        """Call it with the named ones of `values` and fresh resources."""
+    @property
+    def is_async(self) -> bool:
+        return self._call.is_async
+
+    def run(self, values: Mapping[str, Any], within: float | None, over: Callable[[], TaskTimeout]) -> Outcome:
+        """Call it with the named ones of `values` and fresh resources. `over` makes what ends it after `within`."""
         began = time.monotonic()
+        self._within, self._over = within, over
         try:
             result = self._async(values) if self._runner else self._sync(values)
+        except Overtaken as e:
+            return Outcome("interrupted", time.monotonic() - began, self._text(e), cause=e, reason="overlap")
         except TaskTimeout as e:
             return Outcome("timed_out", time.monotonic() - began, self._text(e), cause=e)
         except BaseException as e:  # sys.exit in a task is a failed run
@@ -67,7 +76,7 @@ class Attempts:
             self._runner.close()
 
     def _sync(self, values: Mapping[str, Any]) -> Any:
-        with self._alarm.after(self._timeout, self._raise), self._resources.opened(self._call.resources) as opened:
+        with self._alarm.after(self._within, self._raise), self._resources.opened(self._call.resources) as opened:
             try:
                 result = self._call({**values, **opened})
             finally:
@@ -90,21 +99,18 @@ class Attempts:
 
         task = asyncio.current_task()
         assert task is not None
-        ring = _Ring(task, self._raise)
+        ring = _Ring(task, self._over)
         try:
-            with self._alarm.after(self._timeout, ring):
+            with self._alarm.after(self._within, ring):
                 async with self._resources.opened_async(self._call.resources) as opened:
                     try:
                         return await self._call({**values, **opened})
                     finally:
                         self._alarm.off()
         except asyncio.CancelledError as e:
-            return _Raised(self._over().with_traceback(e.__traceback__) if ring.rang else e)
+            return _Raised(ring.error.with_traceback(e.__traceback__) if ring.error else e)
         except BaseException as e:
             return _Raised(e)
-
-    def _over(self) -> TaskTimeout:
-        return TaskTimeout(f"not done within its timeout of {short(self._timeout or 0.0)}")
 
     def _raise(self) -> None:
         raise self._over()
@@ -115,7 +121,7 @@ class Attempts:
             said = str(error)
         except Exception:  # the user's own class of errors
             said = "(its text cannot be made)"
-        name = "timeout" if isinstance(error, TaskTimeout) else type(error).__name__
+        name = _NAMES.get(type(error)) or type(error).__name__
         where = place(error, self._root)
         text = (f"{name}: {said}" if said else name)[:ERROR]
         return f"{text} ({where})" if where else text
@@ -131,17 +137,17 @@ class Attempts:
 class _Ring:
     """The time is over: cancel the coroutine, or raise in it when it is just holding up the loop."""
 
-    def __init__(self, task: asyncio.Task[Any], in_place: Callable[[], None]) -> None:
-        self._task, self._in_place = task, in_place
-        self.rang = False
+    def __init__(self, task: asyncio.Task[Any], over: Callable[[], TaskTimeout]) -> None:
+        self._task, self._over = task, over
+        self.error: TaskTimeout | None = None
 
     def __call__(self) -> None:
         import asyncio
 
         loop = self._task.get_loop()
-        self.rang = True
+        self.error = self._over()
         if asyncio.current_task(loop) is self._task:
-            self._in_place()
+            raise self.error
         loop.call_soon_threadsafe(self._task.cancel)  # threadsafe: it wakes the loop out of its wait
 
 

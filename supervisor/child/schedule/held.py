@@ -40,10 +40,10 @@ class Held:
     def settled(self) -> float | None:
         return max((_last(row) for row in self if row["kind"] in OWED), default=None)
 
-    def interrupt(self) -> None:
+    def interrupt(self, reason: str | None) -> None:
         for row in self:
             if row["state"] == "running":
-                row["state"] = "interrupted"
+                row |= {"state": "interrupted", "reason": reason}
 
     def forget_future(self, now: float) -> None:
         for row in self:

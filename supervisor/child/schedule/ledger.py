@@ -80,10 +80,10 @@ class Ledger:
         row: Row = {"slot": first, "kind": "schedule", "last": closed.last, "slots": known, "state": closed.state}
         self._put(row | {"reason": closed.reason, "finished": self._now()})
 
-    def interrupt(self) -> None:
-        """SIGTERM came: whoever kills this process now, the run was interrupted. Called by a signal handler."""
-        self._do("UPDATE run SET state = 'interrupted' WHERE state = 'running'")
-        self._held.interrupt()
+    def interrupt(self, reason: str | None = None) -> None:
+        """SIGTERM came, or the next slot: whoever kills us now, the run was interrupted. Called by a signal handler."""
+        self._do("UPDATE run SET state = 'interrupted', reason = ? WHERE state = 'running'", (reason,))
+        self._held.interrupt(reason)
 
     def look(self) -> Gap | None:
         """Is the file at its path still the open one, and can be written what could not?
@@ -97,12 +97,16 @@ class Ledger:
         self._catch_up()
         return None
 
-    def close_open(self, previous: LastExit | None, left: Row | None = None) -> list[Row]:
+    def close_open(
+        self, previous: LastExit | None, left: Row | None = None, overtaken: Callable[[Row], bool] = lambda row: False
+    ) -> list[Row]:
         """Close what an earlier process left running; return these rows. `left`: what else is known of its end."""
         found = self._rows(f"SELECT * FROM run WHERE {OPEN} ORDER BY slot")
         for row in found:
             cause, reason = (previous.cause, previous.reason) if previous else (None, None)
-            row["state"], row["error"] = ended(row["state"], cause, reason)
+            room = overtaken(row)
+            row["state"], row["error"] = ended(row["state"], cause, reason, overtaken=room)
+            row["reason"] = "overlap" if room else row["reason"]
             row["finished"] = self._now()
             if previous and (row["started"] or previous.at) < previous.at:
                 row |= {"finished": previous.at, "duration": round(previous.at - row["started"], 4)}

@@ -18,16 +18,17 @@ from supervisor.child.context import TaskContext
 from supervisor.child.runtime import Runtime
 from supervisor.child.schedule import backfill
 from supervisor.child.schedule.attempt import Attempts, Outcome
+from supervisor.child.schedule.ending import Ending
 from supervisor.child.schedule.evidence import Cost, stacks, users
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, record, stamp
 from supervisor.core.lifecycle.backoff import delay
+from supervisor.core.schedule.limits import limit
 from supervisor.core.schedule.missed import Range
 from supervisor.core.spec import TaskSettings
 from supervisor.core.words import short
 
 log = logging.getLogger(__name__)
-VERDICT = 5.0  # seconds after `kill_after` before the parent may call the run stuck
 SLACK = 30.0
 TOLD = 200  # characters of an error in a message: the frame must fit even when each needs an escape
 _EVENTS = {"ok": "run_ok", "failed": "run_failed"}
@@ -119,19 +120,18 @@ class Runs:
             outcome = self._attempt(slot, kind, attempt)
             more = cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}
             ended: dict[str, Any] = {"duration": outcome.duration, "error": outcome.error, "result": outcome.result}
-            self._ledger.finish(row, outcome.state, **ended, **more)
+            self._ledger.finish(row, outcome.state, reason=outcome.reason, **ended, **more)
             _log(outcome)
             if outcome.state == "ok" or attempt > self._settings.retries or not self._wait_for_retry(slot, attempt):
                 return row, outcome
             attempt += 1
 
     def _attempt(self, slot: float, kind: str, attempt: int) -> Outcome:
-        began = time.monotonic()
-        subject = stamp(slot)
-        self._rt.enter("running", subject, budget=self._budget(0.0))
+        subject, ending = stamp(slot), self._ending()
+        self._rt.enter("running", subject, budget=ending.limit.hard)
 
         def progress(fraction: float, text: str) -> None:
-            self._rt.enter("running", subject, budget=self._budget(time.monotonic() - began))
+            self._rt.enter("running", subject, budget=ending.budget())
             self._rt.facts(progress=round(fraction, 3), progress_text=text or None)
 
         ctx = TaskContext(
@@ -140,20 +140,21 @@ class Runs:
             kind=kind,
             previous=record(self._rt.spec.group, self.last) if self.last else None,
             attempt=attempt,
-            should_stop=lambda: self._rt.leaving,
+            should_stop=lambda: self._rt.leaving or ending.asks(),
             progress=progress,
         )
         self._going = True
         try:
-            return self._attempts.run({**self._settings.args, "ctx": ctx})
+            values = {**self._settings.args, "ctx": ctx}
+            return ending.judged(self._attempts.run(values, ending.limit.soft, ending.error))
         finally:
             self._going = False
 
-    def _budget(self, used: float) -> float | None:
-        """What is left until the parent's verdict: progress shows life, it does not buy time."""
-        if self._settings.timeout is None:
-            return None
-        return max(0.0, self._settings.timeout + self._settings.kill_after + VERDICT - used)
+    def _ending(self) -> Ending:
+        now = time.time()
+        upcoming = self._next_after(now)
+        until = None if upcoming is None else upcoming - now
+        return Ending(limit(self._settings, until, coroutine=self._attempts.is_async), self._ledger)
 
     def _wait_for_retry(self, slot: float, attempt: int) -> bool:
         wait = delay(
@@ -182,6 +183,8 @@ class Runs:
             if kind == "manual" and self.paused:
                 self._resume()
             return
+        if outcome.reason:
+            return  # cut short by the next slot: that is no failure of its own
         self.failures += 1
         if self._settings.pause_after_failures and self.failures >= self._settings.pause_after_failures:
             self._pause(f"after {self.failures} failures in a row")

@@ -18,9 +18,10 @@ from supervisor.child.runtime import Runtime
 from supervisor.child.schedule import backfill, clock, evidence, off
 from supervisor.child.schedule.attempt import Attempts
 from supervisor.child.schedule.ledger import Ledger
-from supervisor.child.schedule.ledger_file import stamp, warm_up
+from supervisor.child.schedule.ledger_file import Row, stamp, warm_up
 from supervisor.child.schedule.run import Runs, asked
 from supervisor.core.errors import Exit
+from supervisor.core.schedule.limits import overtaken
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
 from supervisor.core.schedule.missed import closed as all_closed
 from supervisor.core.schedule.slots import Trigger, to_text
@@ -48,7 +49,7 @@ class Runner:
         self.recorded = self.settled  # the last slot that got a record: ranges go on from there
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
         left = evidence.left(rt.paths.crashes, rt.spec.group, rt.birth.previous)
-        closed_rows = self.ledger.close_open(rt.birth.previous, left)
+        self.closed_rows = self.ledger.close_open(rt.birth.previous, left, self._overtaken)
         self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
         self.trigger = _build(self.scheduler, self.settings, self._due)
         self._sign()
@@ -56,7 +57,7 @@ class Runner:
         self.barrier = 0.0  # after the clock was set back: slots up to here have run
         self.skew = time.time() - time.monotonic()
         self.stepped = False
-        for row in closed_rows:
+        for row in self.closed_rows:
             self.runs.report(row)
 
     def run(self) -> int:
@@ -108,7 +109,10 @@ class Runner:
             self._set_back(now, last - now)
         if self.settled >= now:
             return Decision()
-        decision = due(self.trigger, self.settled, now, self.settings, "down", self._disabled())
+        made_room = any(row["state"] == "killed" and row["reason"] == "overlap" for row in self.closed_rows)
+        decision = due(
+            self.trigger, self.settled, now, self.settings, "late" if made_room else "down", self._disabled()
+        )
         self.settled = now
         return decision
 
@@ -134,9 +138,12 @@ class Runner:
         self._take(decision)
 
     def _overrun(self) -> None:
-        """Settle the slots that fell due while something ran; a queued one runs now, and may overrun again."""
-        while (now := time.time()) > self.settled:
-            decision = overrun(self.trigger, self.settled, now, self.settings.overlap)
+        """Settle the slots that fell due while something ran; one of them may run now, and overrun again, and so on.
+
+        What is ordered has its turn in between. The slots after the last run of this process are the next one's.
+        """
+        while not self._spent() and (now := time.time()) > self.settled:
+            decision = overrun(self.trigger, self.settled, now, "skip" if self.runs.paused else self.settings.overlap)
             self.settled = now
             for each in decision.closed:
                 self._close(each)
@@ -144,6 +151,9 @@ class Runner:
                 self._run(slot)
             if not decision.run:
                 return
+            self.runs.collect()
+            if self.runs.wanted and not self.rt.leaving:
+                self._ordered(self.runs.wanted.popleft())
 
     def _run(self, slot: float) -> None:
         self._look_at_the_ledger()
@@ -180,7 +190,7 @@ class Runner:
     def _look_at_the_ledger(self) -> None:
         """A file that could not be had until now: what no process recorded is closed as a new process would."""
         if gap := self.ledger.look():
-            self.ledger.close_open(self.rt.birth.previous)
+            self.ledger.close_open(self.rt.birth.previous, overtaken=self._overtaken)
             for each in unclosed(self.trigger, *gap, self._disabled()):
                 self.ledger.close(each)
 
@@ -241,7 +251,6 @@ class Runner:
         return Attempts(
             call,
             resources,
-            timeout=self.settings.timeout,
             root=self.rt.supervisor.project_dir,
             wake_fd=self.rt.wake_fd,
             on_wake=self._woken,
@@ -257,6 +266,10 @@ class Runner:
 
     def _jitter(self) -> float:
         return random.random() * self.settings.jitter
+
+    def _overtaken(self, row: Row) -> bool:
+        last = self.rt.birth.previous
+        return last is not None and overtaken(self.settings, row, last.cause, last.at)
 
     def _disabled(self) -> list[Span]:
         return off.spans(self.rt.paths.journal, self.rt.spec.group)

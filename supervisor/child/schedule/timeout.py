@@ -16,6 +16,10 @@ class TaskTimeout(BaseException):
     """Raised in the user's function when its time is over. No Exception: `except Exception` must not keep it."""
 
 
+class Overtaken(TaskTimeout):
+    """Raised when the next slot needs the room: overlap = "cancel"."""
+
+
 class Alarm:
     """One for the process's life; `ring` decides what happens when the time is over."""
 

@@ -18,6 +18,7 @@ from supervisor.core.spec import SCHEMAS, Policy
 _CRASH_LOOP = frozenset(
     ("backoff_base", "backoff_max", "backoff_jitter", "on_crash_loop", "crash_loop_count", "crash_loop_window")
 )
+_OVERLAPS = {"skip": "are skipped", "queue_one": "wait, one of them", "cancel": "end it"}
 _LONGEST_TOPIC = 249
 MOST_CHILDREN = 2000  # each takes four descriptors of the supervisor; a thousand are measured (benchmarks)
 
@@ -109,8 +110,7 @@ def _task(task: Task, path: Path) -> Iterator[Fault]:
         yield Fault(path=(*path, "timeout"), found="a task without timeout", hint=hint, warning=True)
     elif task.every is not None and "timeout" in task.model_fields_set and task.timeout > 10 * task.every:
         found = f"{durations.text(task.timeout)} is more than ten times every ({durations.text(task.every)})"
-        outcome = "are skipped" if task.overlap == "skip" else "wait, one of them"
-        hint = f"slots that are due while a run goes on {outcome}"
+        hint = f"slots that are due while a run goes on {_OVERLAPS[task.overlap]}"
         yield Fault(path=(*path, "timeout"), found=found, hint=hint, warning=True)
 
 

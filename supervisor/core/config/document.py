@@ -35,7 +35,7 @@ from supervisor.core.config.fields import (
 )
 from supervisor.core.config.models import Alerts, Kafka, Keeping, SchemaRegistry, Supervisor, Table
 from supervisor.core.config.moments import Moment, Offset, offset_text
-from supervisor.core.spec import ConsumerSettings, Format, TaskSettings
+from supervisor.core.spec import ConsumerSettings, Format, Overlap, TaskSettings
 
 _T = TaskSettings(run="")
 _C = ConsumerSettings(handler="", topics=(), group_id="", auto_offset_reset="error", bootstrap_servers="")
@@ -81,7 +81,9 @@ class Task(Keeping):
     offset: Offset = key(_T.offset, "moves that grid; auto: by a share of it made from the name", offset_text)
     jitter: Duration = duration(_T.jitter, "a run begins up to so much later, at random; its slot stays")
     run_on_start: bool = key(_T.run_on_start, "one more run at each start of the process")
-    overlap: Literal["skip", "queue_one"] = key(_T.overlap, "what becomes of a slot that is due while a run goes on")
+    overlap: Overlap = key(
+        _T.overlap, "what becomes of a slot that is due while a run goes on; cancel: it ends the run"
+    )
     catch_up: Literal["none", "latest", "all"] = key(_T.catch_up, "which slots missed while away are run afterwards")
     catch_up_window: Duration = duration(_T.catch_up_window, "older ones are never caught up")
     catch_up_limit: Some = key(_T.catch_up_limit, "at most so many, with catch_up = all")

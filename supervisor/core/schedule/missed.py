@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from supervisor.core.schedule.slots import Trigger
-from supervisor.core.spec import TaskSettings
+from supervisor.core.spec import Overlap, TaskSettings
 
 Why = Literal["down", "late", "clock"]
 PUNCTUAL = 5.0  # seconds: a slot this late is on time still, whatever `catch_up` says: a restart, a starved machine
@@ -61,8 +61,8 @@ def due(
     return Decision(run, tuple(closed))
 
 
-def overrun(trigger: Trigger, after: float, now: float, overlap: Literal["skip", "queue_one"]) -> Decision:
-    """Decide about the slots in (after, now] that fell due while a run was going."""
+def overrun(trigger: Trigger, after: float, now: float, overlap: Overlap) -> Decision:
+    """Decide about the slots in (after, now] that fell due while a run was going, or ended one."""
     last = trigger.last_between(after, now)
     if last is None or overlap == "skip":
         return Decision(closed=tuple(closed(trigger, after, now, "skipped", "overlap")))

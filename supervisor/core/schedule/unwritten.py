@@ -15,10 +15,15 @@ Facts = Mapping[str, Any]
 _ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
 
 
-def ended(state: str, cause: str | None, reason: str | None) -> tuple[str, str]:
-    """Return state and error of a run that was going when its process ended; `state` is what it was last said to be."""
+def ended(state: str, cause: str | None, reason: str | None, *, overtaken: bool = False) -> tuple[str, str]:
+    """Return state and error of a run that was going when its process ended; `state` is what it was last said to be.
+
+    `overtaken`: it was to make room for the next slot, and did not.
+    """
     said = _ENDS.get(cause) if cause else None
     error = reason if reason is not None else "the supervisor and the process ended together"
+    if overtaken and said == "timed_out":
+        said = "killed"
     return said or ("interrupted" if state == "interrupted" else "lost"), error
 
 
@@ -34,7 +39,8 @@ def as_it_is(record: Facts, child: Facts | None, writer: object) -> Facts:
     last = child.get("last_exit") if child is not None else None
     if not isinstance(last, Mapping) or (epoch(last.get("time")) or 0.0) < (epoch(record.get("started")) or 0.0):
         last = {}  # it is of another process, or none is known
-    state, error = ended(str(record["state"]), last.get("cause"), last.get("reason"))
+    overtaken = record.get("reason") == "overlap"
+    state, error = ended(str(record["state"]), last.get("cause"), last.get("reason"), overtaken=overtaken)
     return {**record, "state": state, "error": error} | ({"finished": last["time"]} if last else {})
 
 

@@ -289,6 +289,7 @@ def test_a_file_too_long_to_be_searched_is_refused_without_lines() -> None:
             "1h is more than ten times every (30s); slots that are due while a run goes on are skip",
         ),
         (TASK + 'timeout = "1h"\noverlap = "queue_one"\n', "slots that are due while a run goes on wait, one of them"),
+        (TASK + 'timeout = "1h"\noverlap = "cancel"\n', "slots that are due while a run goes on end it"),
         (
             TASK + 'grace_period = "1m"\n',
             "longer than that of [supervisor]; a shutdown of the whole supervisor gives 10s",

@@ -60,7 +60,9 @@ def test_the_reference_says_defaults_and_choices() -> None:
     lines = reference().splitlines()
     assert '| `backoff.max` | `"30s"` | the longest wait |' in lines
     assert '| `run` | *required* | "module:function", plain or async |' in lines
-    assert any(line.startswith("| `overlap` |") and line.endswith(". `skip` · `queue_one` |") for line in lines)
+    assert any(
+        line.startswith("| `overlap` |") and line.endswith(". `skip` · `queue_one` · `cancel` |") for line in lines
+    )
     assert [line for line in lines if line.startswith("**`[")] == [
         line for name in Document.model_fields for line in lines if line.startswith(f"**`[{name}")
     ]

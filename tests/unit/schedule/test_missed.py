@@ -96,6 +96,11 @@ def test_or_the_last_of_them_is_queued() -> None:
     assert overrun(TEN, 110, 119, "queue_one") == Decision()
 
 
+def test_a_slot_that_ended_a_run_runs_and_so_does_the_last_of_several() -> None:
+    assert overrun(TEN, 110, 121, "cancel") == Decision((120,))
+    assert overrun(TEN, 110, 131, "cancel") == Decision((130,), (Range(120, 120, 1, "skipped", "overlap"),))
+
+
 def test_a_year_of_seconds_is_decided_at_once() -> None:
     every_second = Cron("* * * * * *", ZoneInfo("UTC"))
     decision = due(every_second, 0, 366 * 86400, task(), "down")
@@ -131,7 +136,7 @@ def test_every_slot_comes_out_exactly_once(
         assert (each.state, each.reason) == (("skipped", "disabled") if disabled else ("missed", why))
 
 
-@pytest.mark.parametrize("overlap", ["skip", "queue_one"])
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "cancel"])
 @given(trigger=triggers, after=st.integers(0, 2000), span=st.integers(0, 2000))
 def test_no_slot_is_lost_in_an_overrun(overlap: str, trigger: Trigger, after: int, span: int) -> None:
     decision = overrun(trigger, after, after + span, overlap)  # type: ignore[arg-type]

@@ -61,6 +61,13 @@ def test_a_run_that_was_marked_at_sigterm_is_interrupted() -> None:
     assert ended("running", "planned", "restart") == ("interrupted", "restart")
 
 
+def test_a_run_that_made_no_room_for_the_next_slot_was_killed_for_that() -> None:
+    assert ended("interrupted", "stuck", "1s in one step", overtaken=True) == ("killed", "1s in one step")
+    assert ended("interrupted", "planned", "restart", overtaken=True) == ("interrupted", "restart")
+    marked = {**RUNNING, "state": "interrupted", "reason": "overlap"}
+    assert as_it_is(marked, child(pid=8, last_exit=EXIT), 7)["state"] == "killed"
+
+
 def test_a_runner_writes_its_slots_itself_only_when_it_is_ready_and_on() -> None:
     assert is_taken(child())
     assert not is_taken(child(ready=False))
