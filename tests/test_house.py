@@ -38,6 +38,7 @@ DOORS = {
     "supervisor/cli/local.py: child": "a run without a supervisor takes place in the command's own process",
     "supervisor/core/config/reference.py: sys": "run as a program, it prints the README's table",
     "supervisor/cli/past.py: child": "history reads the ledger's file by itself",
+    "supervisor/cli/ahead.py: child": "how long runs took is read from the ledger's file",
     "supervisor/cli/checks/apart.py: forked": "a check runs in a process of its own, as a helper does",
     "supervisor/cli/checks/project.py: child": "whether a resource opens is tried by the child's own code",
     "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",

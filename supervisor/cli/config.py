@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from supervisor.cli import ask, report, terminal
+from supervisor.cli import ahead, ask, report, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit
@@ -21,6 +21,8 @@ def check(place: Place) -> int:
     plan = _plan(place)
     if plan is None:
         return Exit.USAGE
+    for spec, text in ahead.warnings(place, plan_from_json(plan), near=1.0):
+        terminal.tell(line(f"warning: {spec.where}: tasks.{spec.group}: {text}"))
     terminal.say(f"{place.short(place.config)} ok: {summary(plan)}")
     return Exit.OK
 

@@ -29,6 +29,7 @@ GROUPS = {
         "events": ("events", "Show what happened, numbered; -f follows."),
         "stack": ("stack", "Show the Python stacks of a living child."),
         "history": ("history", "List the runs of a task."),
+        "schedule": ("schedule", "Show the next slots of tasks, by time."),
     },
     "Control": {
         "enable": ("control", "Switch children on."),
