@@ -10,14 +10,15 @@ from supervisor.core.words import short
 
 BARS = "▁▂▃▄▅▆▇█"
 ROOM = 40  # columns of what stands beside the bars
+FEW = 3  # runs that went well; of fewer a percentile says nothing that the table does not
 MOST = 60  # bars, however wide the terminal
 _NO_RUN = ("missed", "skipped")
 
 
 def summary(runs: Sequence[Mapping[str, Any]], columns: int | None) -> str:
-    """Return the line for `runs`, the latest last, or "" when none of them took any time."""
+    """Return the line for `runs`, the latest last, or "" when too few of them went well."""
     ok = [float(run["duration"]) for run in runs if run.get("state") == "ok" and _is_time(run.get("duration"))]
-    if not ok:
+    if len(ok) < FEW:
         return ""
     shown = runs[-max(1, min(MOST, (columns or MOST + ROOM) - ROOM)) :]
     bars = "".join(_bar(run, max(ok)) for run in shown)

@@ -18,18 +18,20 @@ def test_bars_are_as_high_as_the_runs_were_long() -> None:
     assert summary(runs, None) == "▂✗·▅█▶  p50 0.4s  p95 0.8s  (3 ok, 1 not)"
 
 
-def test_without_a_run_that_went_well_there_is_nothing_to_say() -> None:
+def test_of_too_few_runs_that_went_well_there_is_nothing_to_say() -> None:
     assert summary([], None) == ""
+    assert summary([ok(1.0), ok(2.0), {"state": "failed", "duration": 1.0}], None) == ""
+    assert summary([ok(1.0), ok(2.0), ok(3.0)], None)
     assert summary([{"state": "failed", "duration": 1.0}, {"state": "missed"}], None) == ""
 
 
 @pytest.mark.parametrize("took", [None, "1", True, -1.0, float("nan"), float("inf")])
 def test_a_time_that_is_none_is_left_out(took: object) -> None:
-    assert summary([ok(took), ok(2.0)], None) == f"{BARS[0]}█  p50 2s  p95 2s  (1 ok)"
+    assert summary([ok(took), *[ok(2.0)] * 3], None) == f"{BARS[0]}███  p50 2s  p95 2s  (3 ok)"
 
 
 def test_runs_that_took_no_time_are_low_bars() -> None:
-    assert summary([ok(0.0), ok(0)], None).startswith(BARS[0] * 2 + " ")
+    assert summary([ok(0.0), ok(0), ok(0.0)], None).startswith(BARS[0] * 3 + " ")
 
 
 @pytest.mark.parametrize(("columns", "bars"), [(None, MOST), (200, MOST), (60, 20), (20, 1)])
