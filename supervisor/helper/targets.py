@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -19,6 +20,7 @@ from supervisor.core.errors import SupervisorError
 from supervisor.core.kafka.shape import shape
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Plan, Settings, TaskSettings
 
+TRY_WITHIN = 10.0  # seconds for one target: a reload has 30 for all
 _RESOURCE = re.compile(r"\[resources\] (\w+): (.*)", re.DOTALL)
 
 
@@ -48,11 +50,36 @@ def _child(child: ChildSpec, before: Mapping[str, Settings]) -> Iterator[Fault]:
     task = isinstance(settings, TaskSettings)
     path = ("tasks", child.group, "run") if task else ("consumers", child.group, "handler")
     try:
-        _bind(settings)
+        with _limited():
+            _bind(settings)
     except LoadError as error:
+        if isinstance(error.__cause__, _TooLong):
+            late = f"not tried to its end: importing it takes longer than {TRY_WITHIN:g} s"
+            yield Fault(path=path, found=late, warning=True)
+            return
         yield _fault(path, settings, error, warning=tolerated or not error.permanent)
     except SupervisorError as error:
         yield _fault(path, settings, error, warning=tolerated)
+
+
+class _TooLong(BaseException):
+    """Not an Exception: user code catches these."""
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """One module that waits for ever must not keep all others from being looked at."""
+
+    def too_long(number: int, frame: object) -> None:
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, TRY_WITHIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _bind(settings: TaskSettings | ConsumerSettings) -> None:
