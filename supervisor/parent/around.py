@@ -73,11 +73,12 @@ class Around:
             )
 
         self.code.forked(name)
-        process = fork(name, start)
+        return fork(name, start)
+
+    def born(self, name: str, process: Process) -> None:
         self.guarding.watch(process.pid)
         self._forked_at[name] = time.monotonic()
-        site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
-        return process
+        self._site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
 
     def _settings(self) -> SupervisorSettings:
         """As they are in force here; made once, so that no child writes to the pages of their names."""

@@ -45,6 +45,7 @@ class Surroundings(Protocol):
     """What the driver asks of the supervisor around it."""
 
     def fork(self, name: str) -> Process: ...
+    def born(self, name: str, process: Process) -> None: ...
     def evict(self, name: str, member: str) -> None: ...
     def changed(self, name: str, change: ev.Changed) -> None: ...
     def said(self, name: str, level: str, code: str, text: str) -> None: ...
@@ -135,8 +136,11 @@ class Driver:
             self._forked(name, process, now)
 
     def _fork(self, name: str, now: float) -> Process | None:
+        """Refused is what left no process behind, and only that: the next try would make a second one."""
         try:
-            return self._around.fork(name)
+            process = self._around.fork(name)
+            self._poller.register_all(_lanes(process), otherwise=process.discard)
+            return process
         except (OSError, RuntimeError) as error:  # EAGAIN, ENOMEM, EMFILE; a library's thread in the parent
             self.feed(name, ev.SpawnFailed(f"could not be forked: {error}"), now)
             return None
@@ -144,10 +148,9 @@ class Driver:
     def _forked(self, name: str, process: Process, now: float) -> None:
         self.processes[name] = process
         self.known.setdefault(name, Known()).born()
-        for fd, lane in ((process.messages, Lane.MESSAGE), (process.pidfd, Lane.EXIT)):
-            self._name_of[fd] = name
-            self._poller.register(fd, lane)
+        self._name_of |= dict.fromkeys(_lanes(process), name)
         self.listened.add(name)
+        self._around.born(name, process)
         self.feed(name, ev.Spawned(process.pid), now)
 
     # Messages in.
@@ -262,7 +265,7 @@ class Driver:
 
     def _bury(self, name: str, status: ExitStatus, *, leftovers: bool, now: float) -> None:
         process = self.processes.pop(name)
-        for fd in (process.messages, process.pidfd):
+        for fd in _lanes(process):
             self._name_of.pop(fd, None)
             self._poller.unregister(fd)
         self.listened.discard(name)
@@ -289,3 +292,7 @@ class Driver:
             signal=status.signal,
             at=time.time(),
         )
+
+
+def _lanes(process: Process) -> dict[int, Lane]:
+    return {process.messages: Lane.MESSAGE, process.pidfd: Lane.EXIT}

@@ -32,13 +32,14 @@ class Guarding:
         if self.retry_at is None or now < self.retry_at:
             return
         try:
-            self._process, self._lifeline = _fork(self._run_id, frozenset(self._sessions))
+            process, lifeline = _fork(self._run_id, frozenset(self._sessions))
+            self._poller.register_all({process.pidfd: Lane.GUARD}, otherwise=lambda: _discard(process, lifeline))
         except (OSError, RuntimeError) as error:  # EMFILE, EAGAIN, ENOMEM; a library's thread in the parent
             self.retry_at = now + RETRY
             self._say("warning", f"the guard could not be started ({error}); trying again")
             return
         self.retry_at = None
-        self._poller.register(self._process.pidfd, Lane.GUARD)
+        self._process, self._lifeline = process, lifeline
 
     def watch(self, child: int) -> None:
         """A child was forked: what stays in its session dies with us, even without our run-id in its environment."""
@@ -79,6 +80,11 @@ class Guarding:
         self._process.close()
         os.close(self._lifeline)
         self._process = None
+
+
+def _discard(process: Process, lifeline: int) -> None:
+    process.discard()  # it must die first: the end of the lifeline means a sweep
+    os.close(lifeline)
 
 
 def _fork(run_id: str, sessions: frozenset[int]) -> tuple[Process, int]:

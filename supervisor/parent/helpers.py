@@ -53,13 +53,12 @@ class Helpers:
         """Call `function(*args)` in a process of its own; `done` is called once, in a later turn or at once."""
         try:
             process, read = _fork(name, function, args)
+            lanes = {read: Lane.HELPER, process.pidfd: Lane.HELPER}
+            self._poller.register_all(lanes, otherwise=lambda: _discard(process, read))
         except (OSError, RuntimeError) as error:  # EMFILE, EAGAIN, ENOMEM; a library's thread in the parent
             done(Outcome(error=f"{name} could not be started: {error}"))
             return
-        helper = _Helper(name, process, read, now + within, within, done)
-        for fd in (read, process.pidfd):
-            self._by_fd[fd] = helper
-            self._poller.register(fd, Lane.HELPER)
+        self._by_fd |= dict.fromkeys(lanes, _Helper(name, process, read, now + within, within, done))
 
     def pids(self) -> set[int]:
         return {helper.process.pid for helper in self._by_fd.values()}
@@ -133,6 +132,11 @@ def _fork(name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> tup
         os.close(write)
     os.set_blocking(read, False)
     return process, read
+
+
+def _discard(process: Process, read: int) -> None:
+    process.discard()
+    os.close(read)
 
 
 def _outcome(helper: _Helper) -> Outcome:

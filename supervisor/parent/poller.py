@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import select
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 
 
@@ -33,6 +34,17 @@ class Poller:
     def register(self, fd: int, lane: Lane, mask: int = select.EPOLLIN) -> None:
         self._epoll.register(fd, mask)
         self._lanes[fd] = lane
+
+    def register_all(self, lanes: Mapping[int, Lane], *, otherwise: Callable[[], None]) -> None:
+        """All of these, or none: when the kernel has no room for one, `otherwise` is called. Raises OSError."""
+        try:
+            for fd, lane in lanes.items():
+                self.register(fd, lane)
+        except OSError:
+            for fd in lanes:
+                self.unregister(fd)
+            otherwise()
+            raise
 
     def modify(self, fd: int, mask: int) -> None:
         self._epoll.modify(fd, mask)

@@ -104,6 +104,12 @@ class Process:
             return ExitStatus(signal=-code, oom=oom, member=member)
         return ExitStatus(code=code, member=member)
 
+    def discard(self) -> None:
+        """It cannot be watched, so it must not be."""
+        self.kill()
+        self.reap()
+        self.close()
+
     def close(self) -> None:
         for fd in (self.pidfd, self.messages, self.orders, self.dump):
             if fd >= 0:

@@ -65,11 +65,11 @@ class Strangers:
         os.kill(pid, signal.SIGKILL)  # it is our child until we reap it: nobody else can have its number
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:  # no descriptor is left to watch it by
+            self._poller.register_all({pidfd: Lane.STRANGER}, otherwise=lambda: os.close(pidfd))
+        except OSError:  # no descriptor is left to watch it by, or no room to do so
             _reap_soon(pid)
             return
         self._left_by[pidfd] = pid, names
-        self._poller.register(pidfd, Lane.STRANGER)
 
 
 class Children:

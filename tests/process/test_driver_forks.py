@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import select
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.core.lifecycle.fleet import Fleet
 from supervisor.core.spec import ChildSpec, Policy, TaskSettings
 from supervisor.parent.driver import Driver
-from supervisor.parent.poller import Poller
+from supervisor.parent.poller import Lane, Poller
 from supervisor.parent.process import Process, fork
 from supervisor.parent.runs import Runs
 from supervisor.parent.strangers import Strangers
@@ -20,15 +25,20 @@ from support.alone import alone
 class Around:
     """Forks processes that only sleep; everything else that a driver asks is not asked here."""
 
-    def __init__(self, refused: str = "") -> None:
+    def __init__(self, refused: str = "", stillborn: str = "") -> None:
         self.forked: list[Process] = []
         self._refused = refused
+        self._stillborn = stillborn
 
     def fork(self, name: str) -> Process:
         if name == self._refused:
             raise OSError(11, "refused")
         self.forked.append(fork(name, lambda ends: sleeps()))
         return self.forked[-1]
+
+    def born(self, name: str, process: Process) -> None:
+        if name == self._stillborn:
+            raise OSError(28, "No space left on device")
 
     def kill_all(self) -> None:
         for process in self.forked:
@@ -45,8 +55,22 @@ def sleeps() -> None:
     signal.pause()
 
 
-def started(around: Around, names: list[str]) -> Driver:
-    poller = Poller()
+class FullPoller(Poller):
+    """As when the kernel has no room for another watch: so many it takes."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def register(self, fd: int, lane: Lane, mask: int = select.EPOLLIN) -> None:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+        super().register(fd, lane, mask)
+
+
+def started(around: Around, names: list[str], poller: Poller | None = None) -> Driver:
+    poller = poller or Poller()
     settings = TaskSettings(run="a:b", every=60.0)
     specs = [ChildSpec(name=n, group=n, kind="task", enabled=True, policy=Policy(), settings=settings) for n in names]
     driver = Driver(Fleet(lambda: 0.5), poller, around, Strangers(poller, set, lambda pid: False))  # type: ignore[arg-type]
@@ -81,6 +105,46 @@ def test_a_refused_fork_keeps_nobody_else_from_his() -> None:
             assert set(driver.processes) == {"one", "three"}
         finally:
             around.kill_all()
+
+    alone(check)
+
+
+def test_what_fails_after_a_fork_is_not_taken_for_a_refused_one() -> None:
+    """It would be tried again, beside the process that is there."""
+
+    def check() -> None:
+        around = Around(stillborn="one")
+        driver = started(around, ["one"])
+        try:
+            with pytest.raises(OSError, match="No space left"):
+                driver.fork_pending(0.0)
+            assert driver.processes == {"one": around.forked[0]}
+            assert not driver.forks_pending
+        finally:
+            around.kill_all()
+
+    alone(check)
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+def test_a_process_that_cannot_be_watched_is_none_and_is_tried_again(room: int) -> None:
+    def check() -> None:
+        around = Around()
+        driver = started(around, ["one", "two"], FullPoller(room))
+        before = len(os.listdir("/proc/self/fd"))
+        driver.fork_pending(0.0)
+        try:
+            born = ["one"] if room >= 2 else []
+            states = {name: child.state for name, child in driver.fleet.children.items()}
+            refused = dict.fromkeys(["one", "two"], State.BACKOFF)
+            assert states == refused | dict.fromkeys(born, State.STARTING)
+            assert set(driver.processes) == set(born)
+            below_us = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+            assert [int(pid) for pid in below_us] == [driver.processes[name].pid for name in born]
+            assert len(os.listdir("/proc/self/fd")) == before + 4 * len(born)
+        finally:
+            for process in driver.processes.values():
+                process.kill()
 
     alone(check)
 

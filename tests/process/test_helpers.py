@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import time
@@ -260,3 +261,28 @@ def test_it_has_no_descriptor_but_its_result_and_reads_nothing() -> None:
     assert {found[name] for name in "012"} == {"/dev/null"}
     others = [text for name, text in found.items() if int(name) > 2]
     assert [text.split(":")[0] for text in others] == ["pipe"]
+
+
+class NoRoom(Poller):
+    """As when the kernel has no room for a second watch."""
+
+    def register(self, fd: int, lane: Lane, mask: int = select.EPOLLIN) -> None:
+        if self._lanes:
+            raise OSError(28, "No space left on device")
+        super().register(fd, lane, mask)
+
+
+def test_a_helper_that_cannot_be_watched_is_ended_and_that_is_its_outcome() -> None:
+    def check() -> None:
+        outcomes: list[Outcome] = []
+        helpers = Helpers(NoRoom())
+        before = sorted(os.listdir("/proc/self/fd"))
+        helpers.start("one", len, "x", within=60.0, now=time.monotonic(), done=outcomes.append)
+        assert [outcome.error for outcome in outcomes] == [
+            "one could not be started: [Errno 28] No space left on device"
+        ]
+        assert sorted(os.listdir("/proc/self/fd")) == before
+        assert helpers.pids() == set()
+        assert Path(f"/proc/self/task/{os.getpid()}/children").read_text() == ""
+
+    alone(check)
