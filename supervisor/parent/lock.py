@@ -146,10 +146,13 @@ def _list(value: object) -> list[Any]:
 
 
 def _is_at(fd: int, path: str) -> bool:
+    """An error that says nothing of the file, of a broken disk or of too little memory, is no sign that it is gone."""
     try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True
 
 
 def _why_not(error: OSError) -> str:

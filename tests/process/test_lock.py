@@ -209,3 +209,18 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     _acquire(tmp_path / "lock").release()
+
+
+@pytest.mark.parametrize("call", ["lstat", "fstat"])
+def test_an_error_that_says_nothing_of_the_file_loses_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def broken(*_: object) -> os.stat_result:
+        raise OSError(5, "Input/output error")
+
+    lock = _acquire(tmp_path / "lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, broken)
+        assert lock.check() == "held"
+    assert lock.check() == "held"
+    lock.release()
