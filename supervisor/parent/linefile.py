@@ -27,11 +27,12 @@ class LineFile:
         except OSError as error:
             return self._failed(error.strerror or str(error))
         try:
-            return self._write(fd, data)
+            try:
+                return self._write(fd, data)
+            finally:
+                os.close(fd)  # over a network this, too, may say that the disk is full
         except OSError as error:
             return self._failed(error.strerror or str(error))
-        finally:
-            os.close(fd)
 
     def _write(self, fd: int, data: bytes) -> bool:
         size = os.fstat(fd).st_size

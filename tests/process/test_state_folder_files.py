@@ -261,3 +261,22 @@ def test_a_file_that_is_removed_or_moved_is_found_again_and_a_link_is_not_follow
     path.mkdir()
     assert not file.append("four")
     assert file.lost == 2
+
+
+def test_a_disk_that_refuses_only_at_the_close_costs_the_line_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system over a network takes the bytes, and says later that there is no room."""
+    close = os.close
+
+    def refused(fd: int) -> None:
+        close(fd)
+        raise OSError(28, "No space left on device")
+
+    file = LineFile(str(tmp_path / "lines"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", refused)
+        assert not file.append("one")
+    assert file.problem == f"{tmp_path}/lines: cannot be written: No space left on device"
+    assert file.append("two")
+    assert (file.lost, file.problem) == (0, None)
