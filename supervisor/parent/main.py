@@ -181,7 +181,9 @@ def _run(supervisor: Supervisor) -> int:
 def _own_bug(site: Site, guarding: Guarding) -> int:
     what = traceback.format_exc()
     end_all(guarding.pids(), within=END_WITHIN)
-    site.say("error", "a bug of ours ended the supervisor, and everything with it", event="error", traceback=what)
+    last, log = what.rstrip().rpartition("\n")[2], site.paths.log("supervisor")
+    text = f"a bug of ours ended the supervisor, and everything with it: {last}; its traceback is in {log}"
+    site.say("error", text, event="error", traceback=what)
     return Exit.BUG
 
 

@@ -58,7 +58,8 @@ class Output:
         if _LEVELS.get(level, 20) < self._threshold:
             return
         record = logs.record(text, level=level, child=child, now=self._clock(), **fields)
-        self._to_file(record)
+        if self._to_file(record) and self._style == "console":
+            record.pop("traceback", None)  # people are told where it stands
         self._console.write(self._formatted(record))
 
     def close(self) -> None:
@@ -67,16 +68,19 @@ class Output:
     def _formatted(self, record: logs.Record) -> str:
         return logs.json_line(record) if self._style == "json" else logs.console(record, colour=self._colour)
 
-    def _to_file(self, record: logs.Record) -> None:
+    def _to_file(self, record: logs.Record) -> bool:
+        """Return whether it is there."""
         if self._file is None:
-            return
+            return False
         lost = self._file.lost
-        if self._file.append(logs.json_line(record)) and lost:
+        written = self._file.append(logs.json_line(record))
+        if written and lost:
             text = f"{lost} lines before this one are lost: {self._file.path} could not be written"
             self._file.append(logs.json_line(logs.record(text, level="warning", now=self._clock())))
         if self._file.size >= self._max_bytes:
             rotate(self._file.path, self._keep)
             self._file.size = 0
+        return written
 
 
 def rotate(path: str, keep: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.console import PIPE_BUF, Console
-from supervisor.parent.output import Output, rotate
+from supervisor.parent.output import Output, Style, rotate
 from support.eventually import eventually
 
 
@@ -271,3 +271,16 @@ def test_a_full_disk_is_told_once_it_has_room_again_and_makes_no_noise(tmp_path:
         assert told == ["again", f"21 lines before this one are lost: {path} could not be written"]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_traceback_stands_in_the_log_and_on_the_console_only_for_programs_or_as_a_last_resort(
+    tmp_path: Path, style: Style
+) -> None:
+    path, nowhere = tmp_path / "supervisor.log", tmp_path / "away" / "supervisor.log"
+    with _pipe() as (read, write):
+        for log, shown in ((path, style == "json"), (nowhere, True)):
+            with _output(write, log, style=style) as output:
+                output.event("error", "supervisor", "a bug", traceback="Traceback (most recent call last):\n  …")
+            assert ("Traceback" in _read(read)) is shown
+    assert "Traceback" in path.read_text()
