@@ -61,14 +61,16 @@ END_WITHIN = 2.0  # seconds for what SIGKILL ends, after a bug of ours
 
 def main() -> int:
     """Return the exit code of the supervisor."""
-    open_standard_streams()
     try:
+        open_standard_streams()
         plan = _take_plan()
         return plan if isinstance(plan, int) else _supervise(plan, os.environ[RUN_ID])
     except PreloadError as error:
         return _complain(error, Exit.USAGE)
     except SupervisorError as error:
         return _complain(error, error.exit)
+    except OSError as error:  # no descriptors, no memory, a broken disk
+        return _complain(SupervisorError(f"the supervisor cannot start: {error}"), Exit.FAILED)
 
 
 def _take_plan() -> Plan | int:

@@ -83,6 +83,8 @@ def _own(path: str, uid: int) -> list[str]:
         raise _NotHere(error.strerror or str(error)) from error
     try:
         return _close_to_others(fd, path, uid)
+    except OSError as error:
+        raise _NotHere(error.strerror or str(error)) from error
     finally:
         os.close(fd)
 
