@@ -140,7 +140,11 @@ class Server:
                 return
             if sock is None:
                 return
-            client = Client(sock, now=now, until=now + REQUEST_TIMEOUT)
+            try:
+                client = Client(sock, now=now, until=now + REQUEST_TIMEOUT)
+            except OSError:  # who it is cannot be told, so it may not ask
+                sock.close()
+                continue
             self._make_room(now)
             self._clients[sock.fileno()] = client
             if client.peer.uid in self._uids:
@@ -238,7 +242,10 @@ class Server:
 
     def _watch(self, client: Client, mask: int) -> None:
         if client.mask is None:
-            self._poller.register(client.sock.fileno(), Lane.CONTROL, mask)
+            try:
+                self._poller.register(client.sock.fileno(), Lane.CONTROL, mask)
+            except OSError as error:  # no memory, too many watches: one that we would not hear
+                raise Gone from error
         elif client.mask != mask:
             self._poller.modify(client.sock.fileno(), mask)
         client.mask = mask

@@ -322,3 +322,31 @@ def test_out_of_descriptors_the_listener_is_left_alone_for_a_second(served: _Ser
         assert everything(waiting).startswith(b"HTTP/1.1 404 ")
         assert served.server.deadline() is None
     assert served.reports == ["no file descriptor left for control clients"]
+
+
+@pytest.mark.parametrize("refused", ["socket.socket.getsockopt", "Poller.register"])
+def test_a_client_that_the_kernel_has_no_room_for_is_let_go_and_the_next_one_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    owner, name = (socket.socket, "getsockopt") if "getsockopt" in refused else (Poller, "register")
+    real = getattr(owner, name)
+    poller = Poller()
+    server = Server(Listener(str(tmp_path / "ctl.sock")), poller, lambda command, peer, respond: None)
+
+    def no_room(*args: object) -> object:
+        monkeypatch.setattr(owner, name, real)
+        raise OSError(28, "No space left on device")
+
+    try:
+        monkeypatch.setattr(owner, name, no_room)
+        with connected(str(tmp_path / "ctl.sock")) as first, connected(str(tmp_path / "ctl.sock")) as second:
+            for _, fd, mask in poller.wait(10.0):
+                server.on_event(fd, mask, 0.0)
+            assert first.recv(1) == b"", "it is told by the end of its connection"
+            second.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            for _, fd, mask in poller.wait(10.0):
+                server.on_event(fd, mask, 0.0)
+            assert second.recv(100).startswith(b"HTTP/1.1 404 ")
+    finally:
+        server.close()
+        poller.close()
