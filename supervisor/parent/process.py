@@ -89,7 +89,10 @@ class Process:
 
     def stacks(self) -> str:
         """Return what faulthandler wrote: Python stacks, also after SIGSEGV."""
-        return os.pread(self.dump, DUMP_BYTES, 0).decode(errors="replace") if self.dump >= 0 else ""
+        try:
+            return os.pread(self.dump, DUMP_BYTES, 0).decode(errors="replace") if self.dump >= 0 else ""
+        except OSError:  # swapped out to a disk that is broken
+            return ""
 
     def reap(self, *, oom: bool = False) -> ExitStatus:
         """Take the exit status. While it is unreaped its group can still be killed safely, so that comes first."""

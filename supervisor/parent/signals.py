@@ -39,8 +39,8 @@ class Signals:
         try:
             for _ in range(16):  # a storm does not keep us here; what is left wakes the loop again
                 self._read.recv(4096)
-        except BlockingIOError:
-            pass  # empty
+        except OSError:
+            pass  # empty; or refused for a moment, and then it stays readable
         came, self._came = self._came, []
         return [number for number in came if number in ENDING] + sorted(set(came) - ENDING)
 

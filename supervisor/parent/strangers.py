@@ -78,16 +78,22 @@ class Children:
     def __init__(self) -> None:
         try:
             self._file = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        except OSError:  # a kernel without CONFIG_PROC_CHILDREN
             self._file = -1
 
     def pids(self) -> set[int]:
-        if self._file < 0:
-            return {int(each) for each in os.listdir("/proc") if each.isdigit() and _parent_of(each) == os.getpid()}
+        if self._file >= 0:
+            try:
+                return {int(each) for each in self._read().split()}
+            except OSError:
+                pass  # the kernel had no memory for the list: the long way round
+        return {int(each) for each in os.listdir("/proc") if each.isdigit() and _parent_of(each) == os.getpid()}
+
+    def _read(self) -> bytes:
         data = b""
         while piece := os.pread(self._file, 1 << 16, len(data)):
             data += piece
-        return {int(each) for each in data.split()}
+        return data
 
 
 def end_all(spare: Collection[int], within: float) -> None:

@@ -229,3 +229,20 @@ def test_more_signals_hasten_it(project: Callable[..., Project], signals: int, w
         eventually(lambda: made.lines("runs"), within=30)
         assert ended_hard(supervisor, signals) == 1, "something had to be killed"
         assert words in supervisor.stderr
+
+
+def test_a_read_that_is_refused_for_a_moment_loses_no_signal() -> None:
+    class Refusing:
+        def recv(self, size: int) -> bytes:
+            raise OSError(12, "Cannot allocate memory")
+
+    def check() -> None:
+        signals = installed()
+        whole, signals._read = signals._read, Refusing()  # type: ignore[assignment]
+        send(signal.SIGTERM)
+        assert signals.take() == [signal.SIGTERM]
+        signals._read = whole
+        assert select.select([signals.fd], [], [], 30)[0], "it wakes the loop until it was read"
+        assert signals.take() == []
+
+    alone(check)

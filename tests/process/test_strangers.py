@@ -319,3 +319,24 @@ def test_at_a_bug_of_ours_everything_below_us_ends_but_the_guard() -> None:
         spared.reap()
 
     alone(check)
+
+
+def test_when_the_kernel_has_no_memory_for_its_list_they_are_found_one_by_one() -> None:
+    def check() -> None:
+        pread = os.pread
+
+        def refused(fd: int, size: int, offset: int) -> bytes:
+            if os.readlink(f"/proc/self/fd/{fd}").endswith("/children"):
+                raise OSError(12, "Cannot allocate memory")
+            return pread(fd, size, offset)
+
+        parent = Parent()
+        process = parent.fork(away)
+        (pid,) = parent.said(process, 1)
+        os.pread = refused
+        assert parent.end(process) is True
+        assert parent.strangers.of("one") == [pid]
+        parent.clear()
+        assert below_us() == ""
+
+    alone(check)
