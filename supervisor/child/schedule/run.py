@@ -22,6 +22,7 @@ from supervisor.child.schedule.ending import Ending
 from supervisor.child.schedule.evidence import Cost, stacks, users
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, record, stamp
+from supervisor.child.schedule.telling import Telling
 from supervisor.core.lifecycle.backoff import delay
 from supervisor.core.schedule.limits import limit
 from supervisor.core.schedule.missed import Range
@@ -48,6 +49,7 @@ class Runs:
         self.paused: str | None = None  # why
         self.wanted: deque[Mapping[str, Any]] = deque()  # runs asked for by order
         self.last: Row | None = None
+        self.telling = Telling(self._settings, rt.spec.group)
         self._going = False
         self._listen_for_term()
 
@@ -66,6 +68,7 @@ class Runs:
         self._rt.facts(last_run=self.brief(row), last_error=_cut(outcome.error), progress=None, progress_text=None)
         self._rt.facts(note=self._ledger.problem)
         self.report(row)
+        self.telling.ended(row)
 
     def report(self, row: Row) -> None:
         """Tell the parent of a run that ended: who waits for it is answered."""
@@ -106,6 +109,7 @@ class Runs:
             else:
                 self._ended(self._ledger.skip(slot, kind, "stopping", id=id))
         self._attempts.close()
+        self.telling.close()
 
     def _ended(self, row: Row) -> None:
         log.warning("skipped %s: the process is stopping", stamp(row["slot"]), extra={"event": "run_skipped"})
@@ -116,6 +120,8 @@ class Runs:
         while True:
             row = self._ledger.begin(slot, kind, attempt=attempt, lateness=lateness, id=id)
             self._rt.facts(note=self._ledger.problem)  # the run may take hours
+            if attempt == 1:
+                self.telling.began(row)
             cost = Cost()
             outcome = self._attempt(slot, kind, attempt)
             more = cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}

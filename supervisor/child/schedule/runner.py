@@ -59,6 +59,7 @@ class Runner:
         self.stepped = False
         for row in self.closed_rows:
             self.runs.report(row)
+            self.runs.telling.ended(row)
 
     def run(self) -> int:
         if self.rt.birth.extra.get("manual"):

@@ -27,6 +27,7 @@ from supervisor.core.config.fields import (
     Target,
     Topic,
     Topics,
+    Url,
     Wait,
     Zone,
     duration,
@@ -91,6 +92,7 @@ class Task(Keeping):
     expect_within: DurationOrNone = duration(
         _T.expect_within, "no run ended ok so long after a slot: an alert, overdue"
     )
+    ping: Url | None = key(None, "a monitor like healthchecks.io: is told when a run begins, is ok, or failed")
     timeout: DurationOrNone = duration(_T.timeout, "of one run; then it is stopped and recorded as timed_out")
     kill_after: Duration = duration(_T.kill_after, "a run that ignores its timeout so long is killed")
     retries: Count = key(_T.retries, "more attempts at the same slot after a failure")

@@ -49,7 +49,8 @@ ALERTS: Keys = _keys(alert_url="url", alert_command="command", alert_on="on", al
 TASK: Keys = _keys(
     *("run", "every", "at", "cron", "once", "on", "timezone", "start", "end", "align", "offset"),
     *("jitter", "run_on_start", "overlap"),
-    *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "expect_within", "timeout", "kill_after"),
+    *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "expect_within", "ping", "timeout"),
+    *("kill_after",),
     *("retries", "pause_after_failures", "max_runs", "history_keep", "history_max", "args"),
     retry_base="retry_backoff.base",
     retry_max="retry_backoff.max",

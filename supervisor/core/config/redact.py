@@ -104,7 +104,7 @@ def _child(child: ChildSpec) -> ChildSpec:
 
 def _settings(settings: Settings) -> Settings:
     if isinstance(settings, TaskSettings):
-        return replace(settings, args=value((), settings.args))
+        return replace(settings, args=value((), settings.args), ping=settings.ping and url(settings.ping))
     if isinstance(settings, BrokerSettings):
         return settings
     return replace(
