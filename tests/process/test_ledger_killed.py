@@ -129,6 +129,39 @@ def test_a_file_of_the_first_release_gets_the_new_columns_or_stays_as_it_was(tmp
     assert number > 8
 
 
+def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    for number in range(1, 30):
+        path = str(tmp_path / f"new{number}.db")
+        if (pid := os.fork()) == 0:
+            reopened(path, number)
+        _, status = os.waitpid(pid, 0)
+        if os.path.exists(path):
+            db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            assert rows(db, "SELECT * FROM run") == []  # `history` may look at any moment
+            db.close()
+        ledger = Ledger(path, lambda code, text: pytest.fail(text), now=lambda: NOW)
+        ledger.begin(NOW, "schedule", attempt=1, lateness=0.0)
+        ledger.shut()
+        assert sorted(os.listdir(tmp_path)) == [f"new{number}.db"]
+        os.unlink(path)
+        if os.WIFEXITED(status):
+            break
+    assert 10 < number < 29
+
+
+def test_what_a_deleted_file_left_beside_it_is_not_played_into_the_new_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "mail.db")
+    old = Ledger(path, lambda code, text: pytest.fail(text), now=lambda: NOW)
+    old.begin(NOW, "schedule", attempt=1, lateness=0.0)
+    assert os.path.getsize(f"{path}-wal") > 0
+    os.unlink(path)
+    new = Ledger(path, lambda code, text: pytest.fail(text), now=lambda: NOW)
+    assert new.last() is None
+    new.begin(NOW + STEP, "schedule", attempt=1, lateness=0.0)
+    new.shut()
+    assert [row["slot"] for row in rows(connect(path), "SELECT * FROM run")] == [NOW + STEP]
+
+
 def first_release(path: str) -> None:
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
