@@ -87,6 +87,8 @@ def _bind(settings: TaskSettings | ConsumerSettings) -> None:
     resources = Resources(settings.resources)
     if isinstance(settings, TaskSettings):
         resources.bind(load(settings.run), given=[*settings.args, "ctx"], required=list(settings.args))
+        for _, hook in _others(settings):
+            load(hook)
     else:
         handler = load(settings.handler)
         parameter = shape(handler).parameter
@@ -94,11 +96,18 @@ def _bind(settings: TaskSettings | ConsumerSettings) -> None:
         filter_of(settings)
 
 
+def _others(settings: TaskSettings | ConsumerSettings) -> list[tuple[str, str]]:
+    """Return what else is called, by its key."""
+    names = ("on_start", "on_finish", "on_missed") if isinstance(settings, TaskSettings) else ("filter",)
+    return [(name, target) for name in names if (target := getattr(settings, name))]
+
+
 def _fault(path: Path, settings: TaskSettings | ConsumerSettings, error: SupervisorError, *, warning: bool) -> Fault:
     text = str(error)
     target = settings.run if isinstance(settings, TaskSettings) else settings.handler
-    if isinstance(settings, ConsumerSettings) and settings.filter and text.startswith(f"{settings.filter}: "):
-        path, target = (*path[:2], "filter"), settings.filter
+    for key, other in _others(settings):
+        if other != target and text.startswith(f"{other}: "):
+            path, target = (*path[:2], key), other
     if resource := _RESOURCE.fullmatch(text):
         path, text, target = ("resources", resource[1]), resource[2], settings.resources[resource[1]]
     return Fault(path=path, found=text.removeprefix(f"{target}: "), warning=warning)

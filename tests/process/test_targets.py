@@ -26,3 +26,13 @@ def test_a_module_that_waits_for_ever_is_left_and_the_next_one_tried(project: Ca
     found = alone(check)
     assert found["problems"] == []
     assert any("importing it takes longer than 0.3 s" in text for text in found["warnings"]), found
+
+
+def test_a_hook_that_cannot_be_loaded_is_named_by_its_own_key(project: Callable[..., Project]) -> None:
+    task = '[tasks.mail]\nrun = "mine:tick"\nevery = "1h"\non_start = "mine:tick"\non_finish = "mine:tock"\n'
+    made = project(config=task, code="def tick():\n    pass\n")
+    said = made.run("check")
+    assert said.returncode == 2
+    (found,) = [line for line in said.stderr.splitlines() if line.startswith("config.toml:")]
+    assert found.startswith("config.toml:5: tasks.mail.on_finish: ")
+    assert "tock" in found

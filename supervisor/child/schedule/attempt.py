@@ -49,7 +49,7 @@ class Attempts:
         self._call, self._resources, self._root = call, resources, root
         self._within: float | None = None
         self._over: Callable[[], TaskTimeout] = TaskTimeout
-        self._alarm = Alarm()
+        self.alarm = Alarm()
         self._runner = self._make_runner(wake_fd, on_wake) if call.is_async else None
 
     @property
@@ -76,11 +76,11 @@ class Attempts:
             self._runner.close()
 
     def _sync(self, values: Mapping[str, Any]) -> Any:
-        with self._alarm.after(self._within, self._raise), self._resources.opened(self._call.resources) as opened:
+        with self.alarm.after(self._within, self._raise), self._resources.opened(self._call.resources) as opened:
             try:
                 result = self._call({**values, **opened})
             finally:
-                self._alarm.off()  # what closes is not cut short
+                self.alarm.off()  # what closes is not cut short
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError('it returned a coroutine that nobody awaits; declare it with "async def"')
@@ -101,12 +101,12 @@ class Attempts:
         assert task is not None
         ring = _Ring(task, self._over)
         try:
-            with self._alarm.after(self._within, ring):
+            with self.alarm.after(self._within, ring):
                 async with self._resources.opened_async(self._call.resources) as opened:
                     try:
                         return await self._call({**values, **opened})
                     finally:
-                        self._alarm.off()
+                        self.alarm.off()
         except asyncio.CancelledError as e:
             return _Raised(ring.error.with_traceback(e.__traceback__) if ring.error else e)
         except BaseException as e:

@@ -49,7 +49,7 @@ class Runs:
         self.paused: str | None = None  # why
         self.wanted: deque[Mapping[str, Any]] = deque()  # runs asked for by order
         self.last: Row | None = None
-        self.telling = Telling(self._settings, rt.spec.group)
+        self.telling = Telling(rt, self._settings, attempts.alarm)
         self._going = False
         self._listen_for_term()
 
@@ -88,6 +88,7 @@ class Runs:
         until = f" to {stamp(closed.last)}" if closed.slots != 1 else ""
         extra = {"event": f"run_{closed.state}", "reason": closed.reason}
         log.log(level, "%s %s (%s): %s%s", closed.state, count, closed.reason, stamp(closed.first), until, extra=extra)
+        self.telling.closed(closed)
 
     def collect(self) -> None:
         """Take the orders that came: pause and resume at once, runs when nothing runs."""

@@ -92,6 +92,9 @@ class Task(Keeping):
     expect_within: DurationOrNone = duration(
         _T.expect_within, "no run ended ok so long after a slot: an alert, overdue"
     )
+    on_start: Target | None = key(None, '"module:function", is called with the record of a run that begins')
+    on_finish: Target | None = key(None, "is called with the record of a run that has ended, however")
+    on_missed: Target | None = key(None, "is called with the record of slots that were missed, and why")
     ping: Url | None = key(None, "a monitor like healthchecks.io: is told when a run begins, is ok, or failed")
     timeout: DurationOrNone = duration(_T.timeout, "of one run; then it is stopped and recorded as timed_out")
     kill_after: Duration = duration(_T.kill_after, "a run that ignores its timeout so long is killed")
