@@ -91,16 +91,18 @@ def last_lines(log: str) -> list[str]:
 
 def keep(folder: str, found: Mapping[str, Any]) -> str | None:
     """Write it; return the path, or None when the disk does not take it: the log has the reason all the same."""
-    path = f"{folder}/{found['child']}-{found['at']:.3f}.json"
+    path, new = f"{folder}/{found['child']}-{found['at']:.3f}.json", f"{folder}/.new"
     data = json.dumps(found, indent=1).encode()
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            if os.write(fd, data) < len(data):
-                os.unlink(path)
-                return None
+            whole = os.write(fd, data) == len(data)
         finally:
             os.close(fd)
+        if not whole:
+            os.unlink(new)
+            return None
+        os.rename(new, path)  # who reads at this moment finds none, or a whole one
         _forget_old(folder, str(found["child"]))
     except OSError:
         return None
