@@ -36,6 +36,13 @@ def due(spec: ChildSpec) -> Trigger:
     return trigger(spec.settings)
 
 
+def cut(shown: Sequence[outlook.Coming], triggers: Mapping[str, Trigger], until: float) -> list[str]:
+    """Return the tasks that have more slots until then than are shown."""
+    last = {each.task: each.slot for each in shown}  # they are in order
+    following = {name: triggers[name].next_after(slot) for name, slot in last.items()}
+    return [name for name, slot in following.items() if slot is not None and slot <= until]
+
+
 def toggles(place: Place) -> Mapping[str, Mapping[str, Any]]:
     """Return what a running supervisor says of each child; nothing when none answers."""
     try:

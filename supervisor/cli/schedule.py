@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +19,8 @@ from supervisor.core.prose import shorten
 from supervisor.core.schedule import outlook
 from supervisor.core.schedule.slots import Trigger
 from supervisor.core.spec import ChildSpec, plan_from_json
-from supervisor.core.status import Cell, Table
-from supervisor.core.words import short, width
+from supervisor.core.status import Cell, Table, note
+from supervisor.core.words import epoch, short, width
 
 _HEADER = ("SLOT", "IN", "TASK", "NOTE", "SCHEDULE")
 _LEAST = 20  # columns of the schedule, however narrow the terminal
@@ -38,6 +38,18 @@ class Task:
     @property
     def enabled(self) -> bool:
         return bool(self.told.get("enabled", self.spec.enabled))
+
+    @property
+    def override(self) -> Mapping[str, Any] | None:
+        found = self.told.get("override")
+        return found if isinstance(found, Mapping) else None
+
+    def overridden(self, slot: float) -> bool:
+        until = epoch(self.override.get("until")) if self.override else None
+        return self.override is not None and (until is None or slot < until)
+
+    def enabled_at(self, slot: float) -> bool:
+        return self.spec.enabled if self.override and not self.overridden(slot) else self.enabled
 
     @property
     def paused(self) -> str | None:
@@ -66,10 +78,13 @@ def schedule(place: Place, names: Sequence[str], amount: int | None, days: float
     most = amount or (3 if days is None else _AT_ONCE)
     until = now + (_FAR if days is None else days * 86400)
     slots = outlook.coming({name: task.trigger for name, task in tasks.items()}, now, until, most)
+    more = ahead.cut(slots, {name: task.trigger for name, task in tasks.items()}, until)
     if as_json:
-        terminal.say(ask.dumps(_json(slots, tasks, now)))
+        terminal.say(ask.dumps(_json(slots, tasks, now, more)))
     else:
         _show(slots, tasks, now)
+        for name in more if days is not None and amount is None else ():
+            terminal.tell(line(f"{name}: only the first {most} slots are shown (--next N for more)"))
     return Exit.OK
 
 
@@ -88,15 +103,23 @@ def table(slots: Sequence[outlook.Coming], tasks: Mapping[str, Task], now: float
     rows = [_row(each, tasks[each.task], now) for each in slots]
     widths = [max(width(h), *(width(row[at].text) for row in rows)) for at, h in enumerate(_HEADER)]
     if columns is not None:
-        widths[-1] = min(widths[-1], max(_LEAST, columns - sum(widths[:-1]) - 2 * len(widths[:-1])))
-    cells = tuple((*row[:-1], Cell(shorten(row[-1].text, widths[-1]), row[-1].style)) for row in rows)
+        spare = columns - sum(widths[:-2]) - 2 * (len(widths) - 1)
+        widths[-2] = min(widths[-2], max(_LEAST, spare - _LEAST))
+        widths[-1] = min(widths[-1], max(_LEAST, spare - widths[-2]))
+    cells = tuple((*row[:-2], *(Cell(shorten(c.text, w), c.style) for c, w in _ends(row, widths))) for row in rows)
     return Table(_HEADER, cells, tuple(widths))
 
 
+def _ends(row: Sequence[Cell], widths: Sequence[int]) -> Iterable[tuple[Cell, int]]:
+    return zip(row[-2:], widths[-2:], strict=True)
+
+
 def _row(found: outlook.Coming, task: Task, now: float) -> tuple[Cell, ...]:
-    off = "" if task.enabled else "disabled"
-    paused = "paused" if task.paused and task.enabled else ""
-    notes = [part for part in (off, paused, outlook.said(found, task.trigger)) if part]
+    enabled = task.enabled_at(found.slot)
+    off = "" if enabled else "disabled"
+    paused = "paused" if task.paused and enabled else ""
+    why = line(note(task.told, now)) if task.overridden(found.slot) else ""
+    notes = [part for part in (off, why, paused, outlook.said(found, task.trigger)) if part]
     return (
         Cell(_shown(found.slot, task)),
         Cell(short(found.slot - now)),
@@ -112,10 +135,12 @@ def _shown(slot: float, task: Task) -> str:
     return f"{when:%a %Y-%m-%d %H:%M:%S %z}"
 
 
-def _json(slots: Sequence[outlook.Coming], tasks: Mapping[str, Task], now: float) -> dict[str, Any]:
+def _json(
+    slots: Sequence[outlook.Coming], tasks: Mapping[str, Task], now: float, more: Sequence[str]
+) -> dict[str, Any]:
     return {
         "slots": [_slot(each, tasks[each.task]) for each in slots],
-        "tasks": [_task(name, task, now) for name, task in tasks.items()],
+        "tasks": [_task(name, task, now) | {"more": name in more} for name, task in tasks.items()],
     }
 
 
@@ -127,7 +152,7 @@ def _slot(found: outlook.Coming, task: Task) -> dict[str, Any]:
         "slot": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "wall": when.astimezone(zone).isoformat() if zone else None,
         "dst": found.shift,
-        "enabled": task.enabled,
+        "enabled": task.enabled_at(found.slot),
     }
 
 
@@ -138,6 +163,7 @@ def _task(name: str, task: Task, now: float) -> dict[str, Any]:
         "schedule": task.trigger.describe(),
         "timezone": zone.key if zone else None,
         "enabled": task.enabled,
+        "override": task.override,
         "paused": task.paused,
         "interval": outlook.interval(task.trigger, now),
         "runs": len(task.durations),

@@ -70,6 +70,28 @@ def test_it_shows_the_toggles_of_a_running_supervisor(made: Project) -> None:
         assert "disabled" in made.run("schedule", "tick").stdout
 
 
+def test_a_toggle_with_an_end_is_over_for_the_slots_behind_it(made: Project) -> None:
+    with made.supervisor() as supervisor:
+        supervisor.wait_child("nightly", lambda child: bool(child["ready"]))
+        assert supervisor.cli("disable", "nightly", "--for", "7d", "--note", "no db").returncode == 0
+        found = ahead(made, "nightly", "--next", "9")
+        enabled = [each["enabled"] for each in found["slots"]]
+        assert enabled == sorted(enabled)  # off, then on
+        assert enabled.count(False) in (6, 7, 8)
+        assert found["tasks"][0]["override"]["note"] == "no db"
+        lines = made.run("schedule", "nightly", "--next", "9").stdout.splitlines()[1:]
+        assert ["disabled, off by" in each and "left: no db" in each for each in lines] == [not on for on in enabled]
+
+
+def test_slots_that_do_not_fit_on_the_page_are_not_left_out_silently(made: Project) -> None:
+    shown = made.run("schedule", "tick", "--days", "1")
+    assert len(shown.stdout.splitlines()) == 1 + 500
+    assert "tick: only the first 500 slots are shown (--next N for more)" in shown.stderr
+    assert ahead(made, "tick", "--days", "1")["tasks"][0]["more"] is True
+    assert ahead(made, "nightly", "--days", "1")["tasks"][0]["more"] is False
+    assert "are shown" not in made.run("schedule", "tick", "--days", "1", "--next", "5").stderr
+
+
 def test_runs_that_take_longer_than_the_interval_are_named(made: Project) -> None:
     (made.config.parent / ".supervisor" / "history").mkdir(parents=True, mode=0o700)
     db = connect(str(made.config.parent / ".supervisor" / "history" / "tick.db"))

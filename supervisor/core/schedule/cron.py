@@ -8,7 +8,7 @@ zone loses slots where the shift is half an hour (Australia/Lord_Howe) and knows
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import cronsim.explain  # noqa: F401  cronsim itself imports it late; so it is shared with the children
@@ -50,10 +50,6 @@ class Cron(Trigger):
 
     def next_after(self, t: float) -> float | None:
         return self._fixed(t) if self.fixed else self._wild(int(t // 1) + 1)
-
-    def matches(self, reading: datetime) -> bool:
-        """Whether the expression names what the clock on the wall shows."""
-        return self._walk(reading - timedelta(seconds=1)) == reading
 
     def describe(self) -> str:
         text = CronSim(self.fields, wall.from_seconds(0)).explain()

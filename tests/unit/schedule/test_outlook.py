@@ -32,6 +32,10 @@ SHIFTS = [
     # what, zone, from, the slot (UTC), what the clock does there
     ({"at": ("02:30",)}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", "gap"),
     ({"at": ("03:00",)}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", None),
+    ({"at": ("02:30", "03:00")}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", "gap"),
+    ({"at": ("02:30", "03:00")}, BERLIN, "2026-03-29T12:00", "2026-03-30T00:30", None),
+    ({"at": ("02:30",), "on": ("mon",)}, BERLIN, "2026-03-29T12:00", "2026-03-30T00:30", None),
+    ({"cron": "0,30 2,3 * * *"}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", "gap"),
     ({"at": ("02:30",), "start": "2026-03-01"}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", "gap"),
     ({"at": ("02:30",)}, BERLIN, "2026-10-24T12:00", "2026-10-25T00:30", "fold"),
     ({"cron": "30 2 * * *"}, BERLIN, "2026-03-28T12:00", "2026-03-29T01:00", "gap"),
@@ -105,4 +109,41 @@ def test_what_will_not_go_as_planned_is_said() -> None:
     (over,) = outlook.warnings(tick, [31.0] * 10, 0.0, near=1.0)
     assert over.startswith("its interval of 30s cannot be met")
     (gap,) = outlook.warnings(made(at=("02:30",), timezone=BERLIN), [], at("2026-11-25"))
-    assert gap == "a time of it does not exist on 2027-03-28 in Europe/Berlin: that slot is at 03:00 instead"
+    assert gap == "a time of it does not exist on 2027-03-28 in Europe/Berlin: that slot is instead at 03:00"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"at": ("02:30", "03:00")},
+        {"at": ("02:10", "02:50"), "end": "2027-12-31"},
+        {"cron": "0,30 2,3 * * *"},
+    ],
+)
+def test_slots_that_become_one_at_the_end_of_a_gap_are_named(keys: dict[str, object]) -> None:
+    due = made(timezone=BERLIN, **keys)
+    (said,) = outlook.warnings(due, [], at("2026-11-25"))
+    assert said == "a time of it does not exist on 2027-03-28 in Europe/Berlin: several slots are one, at 03:00"
+    (found,) = outlook.coming({"a": due}, at("2027-03-28T00:59:59"), at("2027-03-28T01:00"), 9)
+    assert outlook.said(found, due) == "DST gap: a time is skipped, due at the end of the gap"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"cron": "*/30 2 * * *"},
+            ["it has no slot on 2027-03-28 in Europe/Berlin: its times do not exist on that day"],
+        ),
+        ({"cron": "*/30 2 * * *", "end": "2027-03-27"}, []),
+        ({"cron": "*/30 2 * * *", "end": "2027-03-28T05:00:00"}, ["it has no slot on 2027-03-28"]),
+        ({"cron": "*/30 2 * * mon"}, []),
+        ({"cron": "*/30 1,2 * * *"}, []),
+        ({"cron": "0 */2 * * *"}, []),
+        ({"cron": "*/30 4 * * *"}, []),
+    ],
+)
+def test_a_day_that_a_gap_leaves_without_a_slot_is_named(keys: dict[str, object], said: list[str]) -> None:
+    found = list(outlook.warnings(made(timezone=BERLIN, **keys), [], at("2026-11-25")))
+    assert len(found) == len(said)
+    assert all(each.startswith(start) for each, start in zip(found, said, strict=True))
