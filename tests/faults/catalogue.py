@@ -1,4 +1,6 @@
-"""The list of all faults: what each is, how it is made, what is expected. A function that makes one registers itself.
+"""RUNS IN PYTEST: the list of all faults: what each is, how it is made, what is expected.
+
+A function that makes one registers itself.
 
 The numbers are those of the list that the design was made against: C of a child, P of the supervisor, X of the
 configuration, H of the host, T of time, K of Kafka, D of the database.

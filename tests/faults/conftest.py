@@ -35,4 +35,5 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--write-faults", default=False):
         table.FILE.parent.mkdir(exist_ok=True)
-        table.FILE.write_text(table.document(RESULTS))
+        before = table.held_before(table.FILE.read_text()) if table.FILE.exists() else {}
+        table.FILE.write_text(table.document({**before, **RESULTS}))

@@ -1,4 +1,4 @@
-"""What a fault is made in: a project of its own under a real supervisor, beside a child that must not notice."""
+"""RUNS IN PYTEST: what a fault is made in: a project under a real supervisor, beside a child that must not notice."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from support.eventually import eventually
 from support.project import NOTE, Project
@@ -95,10 +97,43 @@ def told(supervisor: Supervisor, *command: str) -> dict[str, Any] | str:
     return done.stdout + done.stderr
 
 
+def may(*command: str) -> bool:
+    """Whether this user may do so on this machine."""
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def has_cgroup(controller: str) -> bool:
+    return _cgroups(controller) is not None
+
+
+def _cgroups(controller: str) -> Path | None:
+    """Where groups with this controller can be made: version 1, or version 2 where it is handed down."""
+    root = Path("/sys/fs/cgroup")
+    if os.access(root / controller / "cgroup.procs", os.W_OK):
+        return root / controller
+    handed_down = root / "cgroup.subtree_control"
+    if os.access(handed_down, os.W_OK) and controller in handed_down.read_text().split():
+        return root
+    return None
+
+
+def limit_memory(group: Path, amount: int) -> None:
+    name = "memory.max" if (group / "memory.max").exists() else "memory.limit_in_bytes"
+    (group / name).write_text(str(amount))
+
+
+def started_in(group: Path) -> list[str]:
+    """Return the words before a command that put it, and all it starts, into this group."""
+    return ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"]
+
+
 @contextmanager
 def cgroup(controller: str) -> Iterator[Path]:
-    """A group of cgroup v1 of our own; whoever was in it has ended at the end."""
-    group = Path("/sys/fs/cgroup") / controller / f"forkwarden-fault-{os.getpid()}"
+    """A group of our own; whoever was in it has ended at the end."""
+    root = _cgroups(controller)
+    if root is None:
+        pytest.skip(f"needs to make a cgroup with the controller {controller}")
+    group = root / f"forkwarden-fault-{os.getpid()}"
     group.mkdir()
     try:
         yield group

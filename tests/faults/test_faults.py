@@ -18,7 +18,10 @@ for _file in sorted(Path(__file__).parent.glob("*.py")):
         importlib.import_module(f"faults.{_file.stem}")
 
 
-@pytest.mark.parametrize("id", sorted(FAULTS, key=order))
+IDS: list[str] = sorted(FAULTS, key=order)
+
+
+@pytest.mark.parametrize("id", IDS)
 def test_fault(id: str, scene: Scene) -> None:
     FAULTS[id].inject(scene)
 
