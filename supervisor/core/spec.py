@@ -71,6 +71,7 @@ class TaskSettings:
     on_start: str | None = None  # "module:function", called with the record of a run
     on_finish: str | None = None
     on_missed: str | None = None  # with the record of slots that were missed
+    on_overdue: str | None = None  # called in a helper
     ping: str | None = None  # URL of a monitor that is told of begin and end (healthchecks.io's protocol)
     timeout: float | None = 3600.0
     kill_after: float = 10.0  # soft timeout to the parent's verdict

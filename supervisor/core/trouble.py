@@ -45,6 +45,11 @@ class Trouble:
     _awaited: float | None = None  # the slot of which, or of a later one, no run has ended well yet
     _satisfied: float = float("-inf")  # slots up to here
 
+    @property
+    def awaited(self) -> float | None:
+        """The slot of which, or of a later one, no run has ended well yet."""
+        return self._awaited
+
     def raised(self, kind: AlertKind, now: float) -> None:
         """An alert was raised for this child."""
         if kind in STATES:

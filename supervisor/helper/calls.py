@@ -35,6 +35,13 @@ def alert(target: str | tuple[str, ...], body: Mapping[str, Any], folder: str) -
     return sending.post(target, body) if isinstance(target, str) else sending.run(target, body, folder)
 
 
+def hook(target: str, record: Mapping[str, Any], folder: str) -> str | None:
+    """Call a function of the user's; return None, or why it failed."""
+    from supervisor.helper.targets import call
+
+    return call(target, record, folder)
+
+
 def write_state(path: str, data: str) -> None:
     from supervisor.helper.write_state import write
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from supervisor.child.kafka.filtering import filter_of
-from supervisor.child.loader import LoadError, load
+from supervisor.child.loader import LoadError, load, place
 from supervisor.child.resources import Resources
 from supervisor.core.config.problems import Fault, Path
 from supervisor.core.errors import SupervisorError
@@ -36,6 +36,20 @@ def faults(plan: Plan, old: Plan | None = None) -> list[Fault]:
     with contextlib.redirect_stdout(sys.stderr):  # what user code prints is not our answer
         found = [fault for child in _one_of_each(plan) for fault in _child(child, before)]
     return list({fault.path: fault for fault in sorted(found, key=lambda fault: not fault.warning)}.values())
+
+
+def call(target: str, record: Mapping[str, object], folder: str) -> str | None:
+    """Call what `target` names; return None, or why it failed."""
+    sys.path.insert(0, folder)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            load(target)(record)
+    except LoadError as error:
+        return str(error)
+    except BaseException as error:  # sys.exit in a hook is a failed hook
+        where = place(error, folder)
+        return f"{type(error).__name__}: {error}" + (f" ({where})" if where else "")
+    return None
 
 
 def _one_of_each(plan: Plan) -> list[ChildSpec]:
@@ -98,7 +112,7 @@ def _bind(settings: TaskSettings | ConsumerSettings) -> None:
 
 def _others(settings: TaskSettings | ConsumerSettings) -> list[tuple[str, str]]:
     """Return what else is called, by its key."""
-    names = ("on_start", "on_finish", "on_missed") if isinstance(settings, TaskSettings) else ("filter",)
+    names = ("on_start", "on_finish", "on_missed", "on_overdue") if isinstance(settings, TaskSettings) else ("filter",)
     return [(name, target) for name in names if (target := getattr(settings, name))]
 
 

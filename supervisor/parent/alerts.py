@@ -23,6 +23,7 @@ from supervisor.helper import calls
 from supervisor.parent.driver import Driver
 from supervisor.parent.helpers import Outcome
 from supervisor.parent.known import Known
+from supervisor.parent.overdue import Overdue
 from supervisor.parent.site import Site
 
 WITHIN = 10.0  # seconds that a target has for one alert
@@ -39,6 +40,7 @@ class Alerts:
         self._folding = Folding()
         self._boxes: dict[Target, Outbox] = {}
         self._troubles: dict[str, Trouble] = {}
+        self._overdue = Overdue(site)
         self._until: float | None = None  # of the last words
 
     # What happens.
@@ -52,6 +54,7 @@ class Alerts:
             self._raise(kind, name, text)
 
     def run_ended(self, name: str, result: Mapping[str, Any]) -> None:
+        self._overdue.run_ended(name, result)
         slot = epoch(result.get("slot"))
         if result.get("state") == "ok" and slot is not None:
             self._trouble(name).ran_well(slot)
@@ -60,7 +63,10 @@ class Alerts:
         """Once a second: what is overdue, and what is well again."""
         site, wall = self._site, time.time()
         self._troubles = {name: each for name, each in self._troubles.items() if name in site.fleet.children}
-        if site.fleet.shutdown or not self._targets():
+        if site.fleet.shutdown:
+            return
+        self._overdue.look(now, self._seen)
+        if not self._targets():
             return
         after = site.plan.supervisor.alert_overdue_after
         for name in site.fleet.children:
@@ -72,6 +78,7 @@ class Alerts:
     def shift(self, gap: float) -> None:
         for trouble in self._troubles.values():
             trouble.shift(gap, time.time())
+        self._overdue.shift(gap)
 
     # What goes out.
 

@@ -111,6 +111,7 @@ def slot(at: float) -> dict[str, Any]:
 def test_a_task_of_which_no_run_ends_well_in_time_is_overdue() -> None:
     trouble = Trouble()
     assert look(trouble, 0, slot(100), within=60) == []
+    assert trouble.awaited == NOON + 100
     assert look(trouble, 159, slot(150), within=60) == []  # failing runs move the next slot on
     assert look(trouble, 160, slot(150), within=60) == [
         ("overdue", "no run has ended well since the slot that was due 1m ago")

@@ -105,6 +105,8 @@ def _task(task: Task, path: Path) -> Iterator[Fault]:
     if task.every is not None and task.jitter >= task.every:
         expected = f"less than every ({durations.text(task.every)})"
         yield Fault(path=(*path, "jitter"), expected=expected, found=durations.text(task.jitter))
+    if task.on_overdue is not None and task.expect_within is None:
+        yield Fault(path=(*path, "on_overdue"), expected="expect_within beside it", found="none")
     if task.timeout is None:
         hint = "a run that never returns then holds the task for ever"
         yield Fault(path=(*path, "timeout"), found="a task without timeout", hint=hint, warning=True)

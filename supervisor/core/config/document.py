@@ -95,6 +95,7 @@ class Task(Keeping):
     on_start: Target | None = key(None, '"module:function", is called with the record of a run that begins')
     on_finish: Target | None = key(None, "is called with the record of a run that has ended, however")
     on_missed: Target | None = key(None, "is called with the record of slots that were missed, and why")
+    on_overdue: Target | None = key(None, "is called when no run ended ok within expect_within of a slot")
     ping: Url | None = key(None, "a monitor like healthchecks.io: is told when a run begins, is ok, or failed")
     timeout: DurationOrNone = duration(_T.timeout, "of one run; then it is stopped and recorded as timed_out")
     kill_after: Duration = duration(_T.kill_after, "a run that ignores its timeout so long is killed")

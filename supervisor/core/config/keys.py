@@ -50,7 +50,7 @@ TASK: Keys = _keys(
     *("run", "every", "at", "cron", "once", "on", "timezone", "start", "end", "align", "offset"),
     *("jitter", "run_on_start", "overlap"),
     *("catch_up", "catch_up_window", "catch_up_limit", "start_deadline", "expect_within", "ping", "timeout"),
-    *("kill_after", "on_start", "on_finish", "on_missed"),
+    *("kill_after", "on_start", "on_finish", "on_missed", "on_overdue"),
     *("retries", "pause_after_failures", "max_runs", "history_keep", "history_max", "args"),
     retry_base="retry_backoff.base",
     retry_max="retry_backoff.max",
