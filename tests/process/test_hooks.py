@@ -47,7 +47,7 @@ def test_begin_and_end_are_told_with_the_record_of_the_history(task: Make) -> No
     with mail.start() as child:
         child.wait_ready()
         child.order("run", id="1")
-        eventually(lambda: len(told(mail)) == 2)
+        eventually(lambda: len(told(mail)) == 2, within=60)
         child.terminate()
         child.exit_code()
     (first, began), (second, ended) = told(mail)
@@ -65,7 +65,7 @@ def test_what_was_missed_is_told_as_one_range_and_what_was_killed_by_the_next_pr
         ledger.begin(now - 60, "schedule", attempt=1, lateness=0.0)
     with mail.start(LastExit(cause="oom", reason="out of memory", at=now - 55)) as child:
         child.wait_ready()
-        eventually(lambda: any(name == "missed" for name, _ in told(mail)))
+        eventually(lambda: any(name == "missed" for name, _ in told(mail)), within=60)
     by_name = dict(reversed(told(mail)))
     assert (by_name["ended"]["state"], by_name["ended"]["error"]) == ("killed", "out of memory")
     assert by_name["missed"]["reason"] == "down"

@@ -89,7 +89,7 @@ def test_begin_and_end_of_a_run_are_told_under_one_id(task: Callable[..., Task],
         child.wait_ready()
         child.order("run", id="1", slot=5.0)
         child.order("run", id="2", slot=7.0)
-        eventually(lambda: len(monitor.heard) == 4)
+        eventually(lambda: len(monitor.heard) == 4, within=60)
         child.terminate()
         assert child.exit_code() == 0
     assert monitor.paths == ["/secret/start", "/secret", "/secret/start", "/secret/fail"]
@@ -104,7 +104,7 @@ def test_of_a_run_with_retries_the_last_attempt_is_told(task: Callable[..., Task
     with task(code, ping=monitor.url, retries=2, retry_base=0.01, **ALWAYS).start() as child:
         child.wait_ready()
         child.order("run", id="1")
-        eventually(lambda: len(monitor.heard) == 2)
+        eventually(lambda: len(monitor.heard) == 2, within=60)
     assert monitor.paths == ["/secret/start", "/secret"]
 
 
@@ -115,11 +115,11 @@ def test_a_run_whose_process_was_killed_has_failed_and_the_next_process_says_so(
     with mail.start() as child:
         child.wait_ready()
         child.order("run", id="1")
-        eventually(lambda: monitor.paths == ["/secret/start"])
+        eventually(lambda: monitor.paths == ["/secret/start"], within=60)
         child.kill()
         child.exit_code()
     with mail.start(LastExit(cause="oom", reason="out of memory", at=time.time())) as child:
-        eventually(lambda: monitor.paths == ["/secret/start", "/secret/fail"])
+        eventually(lambda: monitor.paths == ["/secret/start", "/secret/fail"], within=60)
         child.wait_ready()
     assert monitor.heard[0][1] == monitor.heard[1][1]
     assert "killed" in monitor.heard[1][2]
@@ -153,7 +153,7 @@ def test_a_ping_that_was_not_taken_is_tried_again_and_the_trouble_is_told_once(
     with caplog.at_level("INFO"):
         for _ in range(4):  # taken at the third try; given up; given up; taken at once
             pings.ended(ROW)
-        eventually(lambda: len(monitor.heard) == 10)
+        eventually(lambda: len(monitor.heard) == 10, within=60)
         pings.close(30)
     assert [r.message for r in caplog.records] == [
         "ping: the monitor was not told: HTTP 500; runs go on",
@@ -165,11 +165,11 @@ def test_of_many_that_wait_the_newest_are_sent(monitor: Monitor) -> None:
     monitor.answers = [None, 200]
     pings = Pings(monitor.url + "?a=b", "mail")
     pings.began(ROW)
-    eventually(lambda: monitor.heard)
+    eventually(lambda: monitor.heard, within=60)
     for number in range(100):
         pings.ended({**ROW, "slot": float(number), "state": "failed", "error": f"E{number}"})
     monitor.over.set()
-    eventually(lambda: len(monitor.heard) >= 1 + ping.MOST)
+    eventually(lambda: len(monitor.heard) >= 1 + ping.MOST, within=60)
     pings.close(30)
     texts = [text for path, _, text in monitor.heard if path == "/secret/fail"]
     assert [text.rpartition("E")[2] for text in texts] == [str(n) for n in range(100 - ping.MOST, 100)]
@@ -186,7 +186,7 @@ def test_the_end_of_the_process_waits_for_a_monitor_only_so_long(monitor: Monito
     monitor.answers = [None]
     pings = Pings(monitor.url, "mail")
     pings.ended(ROW)
-    eventually(lambda: monitor.heard)
+    eventually(lambda: monitor.heard, within=60)
     began = time.monotonic()
     pings.close(0.1)
     assert time.monotonic() - began < ping.WITHIN
