@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "cli": {"core", "logs", "console", "client", "cli"},
     "fastapi": {"core", "client", "fastapi"},
     "testing": {"core", "child", "client", "logs"},
+    "schedule": {"child"},
     "__init__": {""},
     "__main__": {"cli"},
 }
@@ -71,6 +72,7 @@ OTHER_WORDS = {"worker", "job", "service", "daemon", "node", "manager", "arbiter
 # "file: word": why it may stand there.
 WORDS_ALLOWED = {
     "supervisor/child/schedule/*: job": "the schedule library's own class",
+    "supervisor/schedule.py: job": "the schedule library's own class",
     "supervisor/child/opening.py: manager": "Python's context manager",
     "supervisor/child/kafka/client.py: daemon": "a thread's own attribute",
 }

@@ -13,6 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import schedule
+from schedule import CancelJob as CancelJob
+from schedule import IntervalError as IntervalError
+from schedule import ScheduleError as ScheduleError
+from schedule import ScheduleValueError as ScheduleValueError
 
 from supervisor.core.schedule import slots, wall
 from supervisor.core.spec import TaskSettings
