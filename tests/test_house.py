@@ -60,6 +60,7 @@ OWNERS = {
     "click": ["supervisor/cli/*"],
     "fastapi": ["supervisor/fastapi/*"],
     "typing_extensions": ["supervisor/core/kafka/record.py"],
+    "sqlalchemy": ["supervisor/child/kafka/ledger_sql.py"],  # imported when a session of it comes in
 }
 IMPURE = {
     *("asyncio", "ctypes", "fcntl", "getpass", "glob", "http", "io", "logging", "mmap", "multiprocessing", "os"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -48,8 +49,18 @@ class Produces(Protocol):
     def __call__(self, topic: str, value: Any, *, key: str | bytes | None = None, headers: Headers = ()) -> None: ...
 
 
+class OpensLedger(Protocol):
+    def __call__(self, connection: Any, *, commit: bool = True) -> AbstractContextManager[None]: ...
+
+
+def _no_ledger(connection: Any, *, commit: bool = True) -> AbstractContextManager[None]:
+    raise RuntimeError('ctx.ledger needs delivery = "ledger" in [consumers.NAME] of config.toml')
+
+
 class ConsumerContext(Context):
     """What a handler gets: whether its records are still its own, and a way to produce others."""
+
+    open_ledger: OpensLedger = staticmethod(_no_ledger)
 
     def __init__(
         self, name: str, *, leaving: Callable[[], bool], revoked: Callable[[], bool], produce: Produces, **rest: Any
@@ -74,3 +85,12 @@ class ConsumerContext(Context):
         when they have not, the handler is called again. So the same may be produced twice.
         """
         self._produce(topic, value, key=key, headers=headers)
+
+    def ledger(self, connection: Any, *, commit: bool = True) -> AbstractContextManager[None]:
+        """Keep what is stored in the block together with the records' offsets, once: `with ctx.ledger(session):`
+
+        `connection`: a Session or Connection of SQLAlchemy, or one of Python's database API (sqlite3, psycopg).
+        It is committed at the end of the block, unless `commit` is False: then you commit it yourself.
+        The block raises when another process has stored these records already: let that out.
+        """
+        return self.open_ledger(connection, commit=commit)

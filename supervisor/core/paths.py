@@ -54,6 +54,10 @@ class Paths:
     def history(self) -> str:
         return f"{self.root}/history"
 
+    def progress(self, consumer: str) -> str:
+        """How far its members have handled their partitions (core/kafka/page)."""
+        return f"{self.root}/progress/{consumer}.page"
+
     def log(self, child: str) -> str:
         return f"{self.logs}/{child}.log"
 

@@ -18,6 +18,7 @@ AlertKind = Literal[
 ]
 Overlap = Literal["skip", "queue_one", "cancel"]
 Format = Literal["json", "text", "bytes", "avro", "protobuf", "json-schema"]
+Delivery = Literal["at_least_once", "at_most_once", "ledger", "transactional"]
 SCHEMAS = ("avro", "protobuf", "json-schema")  # formats that need a Schema Registry
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 
@@ -96,6 +97,8 @@ class ConsumerSettings:
     auto_offset_reset: Literal["earliest", "latest", "error"]
     bootstrap_servers: str  # "embedded": the address is read from the state folder (Paths.broker)
     properties: Mapping[str, Any] = field(default_factory=dict)  # librdkafka's, [kafka] and the consumer's own merged
+    delivery: Delivery = "at_least_once"
+    ledger: str | None = None  # the resource whose database keeps the offsets, for delivery "ledger"
     format: Format = "json"
     registry_url: str | None = None  # of the Schema Registry, for avro, protobuf and json-schema
     registry_user: str | None = None

@@ -11,11 +11,11 @@ from supervisor.child.main import main as child_main
 from supervisor.core.alerts import kind_of
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
-from supervisor.core.spec import ConsumerSettings, Plan, SupervisorSettings
+from supervisor.core.spec import ChildSpec, ConsumerSettings, Plan, SupervisorSettings
 from supervisor.core.wire.messages import Run
 from supervisor.core.wire.messages import Stacks as StacksPart
 from supervisor.helper import calls
-from supervisor.parent import crashes
+from supervisor.parent import crashes, progress
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.code import CodeWatch
 from supervisor.parent.driver import Driver
@@ -53,6 +53,7 @@ class Around:
         site, child = self._site, self._site.fleet.children[name]
         spec, known = site.fleet.specs[name], self.driver.known.get(name)
         parent_pid, poison, settings = os.getpid(), self.poisons.orders(name), self._settings()
+        self._prepare_progress(spec)
 
         def start(ends: Ends) -> None:
             child_main(
@@ -79,6 +80,13 @@ class Around:
         self.guarding.watch(process.pid)
         self._forked_at[name] = time.monotonic()
         self._site.happened("info", f"pid {process.pid}", child=name, event="started", pid=process.pid)
+
+    def _prepare_progress(self, spec: ChildSpec) -> None:
+        settings = spec.settings
+        if isinstance(settings, ConsumerSettings) and settings.delivery == "at_least_once":
+            said = progress.prepare(self._site.paths, spec.group, settings.processes)
+            if said:
+                self._site.happened("warning", said, child=spec.name, event="progress_page")
 
     def _settings(self) -> SupervisorSettings:
         """As they are in force here; made once, so that no child writes to the pages of their names."""

@@ -66,7 +66,7 @@ def _prepare(root: str, uid: int) -> list[str]:
     if not os.access(root, os.W_OK | os.X_OK):
         raise _NotHere("read-only")
     paths = Paths(root)
-    for folder in (paths.logs, paths.crashes, paths.history):
+    for folder in (paths.logs, paths.crashes, paths.history, os.path.dirname(paths.progress(""))):
         notes += _own(folder, uid)
     return notes
 

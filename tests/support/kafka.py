@@ -19,7 +19,9 @@ from supervisor.child.broker import mock
 from supervisor.child.broker.address import read
 from supervisor.child.kafka import consumer
 from supervisor.child.runtime import Runtime
+from supervisor.core.paths import Paths
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Policy
+from supervisor.parent import progress
 from support.child import ForkedChild, spec
 
 WITHIN = 45.0  # joins and rebalances on a loaded machine
@@ -167,6 +169,8 @@ class Consumer(ForkedChild):
         folder.mkdir(parents=True, exist_ok=True)
         self.got_file = folder / "got"
         (folder / "mine.py").write_text(HANDLERS + code)
+        assert isinstance(spec.settings, ConsumerSettings)
+        self.said = progress.prepare(Paths(str(folder / ".supervisor")), spec.group, spec.settings.processes)
         super().__init__(consumer.run, spec, folder)
 
     def __enter__(self) -> Self:

@@ -16,7 +16,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from supervisor.child.kafka import errors, gaps
 from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.progress import Progress
 from supervisor.child.kafka.report import Report
+from supervisor.child.kafka.starts import Starts
 from supervisor.child.runtime import Runtime
 from supervisor.core.kafka import lag
 from supervisor.core.kafka.lag import Place, Statistics
@@ -42,8 +44,17 @@ def _contained(call: Callable[Concatenate[Callbacks, P], None]) -> Callable[Conc
 
 
 class Callbacks:
-    def __init__(self, rt: Runtime, settings: ConsumerSettings, handover: Handover, report: Report) -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        settings: ConsumerSettings,
+        handover: Handover,
+        report: Report,
+        starts: Starts,
+        progress: Progress,
+    ) -> None:
         self._rt, self._settings, self._handover, self._report = rt, settings, handover, report
+        self.starts, self.progress = starts, progress
         self.assigned: set[Place] = set()
         self.paused: set[Place] = set()  # as the client has it
         self.statistics: Statistics | None = None
@@ -52,9 +63,11 @@ class Callbacks:
         self.last_error = ""
         self.subscribed = False  # before that the connector says what it waits for
         self._member = ""
+        self.group: Any = None  # what the member is in its group, as transactions need it
 
     def reset(self) -> None:
         """For another client."""
+        self.progress.end(self.assigned)
         self.assigned, self.paused, self.statistics = set(), set(), None
         self.fatal, self.last_error, self._member = None, "", ""
 
@@ -63,7 +76,8 @@ class Callbacks:
         places = {(p.topic, p.partition) for p in partitions}
         self.assigned |= places
         self.paused -= places
-        self._handover.assign(places, gaps.read(consumer, partitions) if self._settings.concurrency > 1 else None)
+        found = self.starts.assign(consumer, partitions)
+        self._handover.assign(places, found.done, found.begin)
         self._tell(consumer)
         if places:  # each rebalance of the group tells also those whom it gives nothing
             log.info("assigned: %s", _list(places))
@@ -76,9 +90,21 @@ class Callbacks:
         self._report.tick("giving up partitions", self._settings.drain_timeout + COMMIT)
         if not self._handover.wait_until_idle(places, self._settings.drain_timeout):
             log.warning("revoked while its records are in hand: another member gets them again")
-        offsets = self._handover.committable(places)
-        commit(consumer, offsets, self._handover.notes(offsets))
+        self.commit(consumer, places)
         self._drop(consumer, places, "revoked")
+
+    def commit(self, consumer: Consumer, places: set[Place]) -> None:
+        """What is handled of these; who reads on begins there."""
+        back = self._settings.delivery == "at_most_once"  # committed is more than was begun
+        offsets = self._handover.untouched(places) if back else self._handover.committable(places)
+        if commit(consumer, offsets, self._handover.notes(offsets)):
+            self.progress.committed(offsets)
+
+    @_contained
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """The client has committed what was stored."""
+        if error is None:
+            self.progress.committed({(p.topic, p.partition): p.offset for p in partitions if p.error is None})
 
     @_contained
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -117,6 +143,7 @@ class Callbacks:
 
     def _drop(self, consumer: Consumer, places: set[Place], how: str) -> None:
         self._handover.forget(places)
+        self.progress.end(places)
         self.assigned -= places
         self.paused -= places
         self._tell(consumer)
@@ -126,6 +153,11 @@ class Callbacks:
         """As soon as the id is known: who dies before its first partition is a dead member too, which is given some."""
         if not self._member:
             self._remember(consumer)
+
+    def refresh(self, consumer: Consumer) -> None:
+        """Transactions tell the broker who the member is; that changes with each rebalance, also of others."""
+        if self._settings.delivery == "transactional":
+            self.group = consumer.consumer_group_metadata()
 
     def _remember(self, consumer: Consumer) -> None:
         """The member id outlives this process on the black box page: with it a dead member is put out of its group."""
@@ -141,19 +173,21 @@ class Callbacks:
             self._report.waiting("access", None)
 
 
-def commit(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, str] = NONE) -> None:
-    """Commit and wait for the answer. That the partition is another's by now is no error.
+def commit(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, str] = NONE) -> bool:
+    """Commit and wait for the answer: whether it is done. That the partition is another's by now is no error.
 
     Stored first: when it closes, the client commits what is stored, and an older offset would undo this one.
     """
     if not offsets:
-        return
+        return False
     store(consumer, offsets, notes)
     try:
         consumer.commit(offsets=gaps.partitions(offsets, notes), asynchronous=False)
     except KafkaException as e:
         level = logging.INFO if errors.is_lost_race(e) else logging.WARNING
         log.log(level, "not committed: %s; these records come again", errors.of(e).str())
+        return False
+    return True
 
 
 def store(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, str] = NONE) -> None:
@@ -167,7 +201,7 @@ def store(consumer: Consumer, offsets: dict[Place, int], notes: Mapping[Place, s
 
 
 def config(callbacks: Callbacks) -> dict[str, Any]:
-    return {"error_cb": callbacks.on_error, "stats_cb": callbacks.on_statistics}
+    return {"on_commit": callbacks.on_commit, "error_cb": callbacks.on_error, "stats_cb": callbacks.on_statistics}
 
 
 def _list(places: set[Place]) -> str:

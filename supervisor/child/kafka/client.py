@@ -10,13 +10,17 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 from supervisor.child.kafka import errors
 from supervisor.child.kafka.callbacks import Callbacks
 from supervisor.child.kafka.connecting import Connector
 from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.ledger import Ledger
 from supervisor.child.kafka.loop import Loop
+from supervisor.child.kafka.progress import Progress
 from supervisor.child.kafka.report import Report
+from supervisor.child.kafka.starts import Starts
 from supervisor.child.runtime import Runtime
 from supervisor.core.errors import Exit
 from supervisor.core.spec import ConsumerSettings
@@ -31,11 +35,22 @@ _kept: list[Loop] = []  # clients of a broker that is gone: destroying one waits
 class Client(threading.Thread):
     """`finished` with `error` or `recycle`, or because the main thread ended the handover."""
 
-    def __init__(self, rt: Runtime, settings: ConsumerSettings, handover: Handover, report: Report) -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        settings: ConsumerSettings,
+        handover: Handover,
+        report: Report,
+        ledger: Ledger | None = None,
+    ) -> None:
         super().__init__(name="kafka", daemon=True)
         self._rt, self._settings = rt, settings
         self._handover, self._report = handover, report
-        self._callbacks = Callbacks(rt, settings, handover, report)
+        paged = settings.delivery == "at_least_once"  # the others have their positions elsewhere, or want none
+        progress = Progress(rt.paths.progress(rt.spec.group) if paged else None, settings.member)
+        handover.progressed = progress.handled
+        starts = Starts(settings, progress, ledger)
+        self._callbacks = Callbacks(rt, settings, handover, report, starts, progress)
         self._connector = Connector(rt, settings, handover, report, self._callbacks)
         self._stopping_since: float | None = None
         self._looked = 0.0
@@ -47,6 +62,11 @@ class Client(threading.Thread):
     @property
     def bootstrap(self) -> str:
         return self._connector.bootstrap
+
+    @property
+    def group(self) -> Any:
+        """What this member is in its group, for transactions."""
+        return self._callbacks.group
 
     def run(self) -> None:
         try:

@@ -44,6 +44,7 @@ class Connector:
         self.embedded = settings.bootstrap_servers == "embedded"
         self.bootstrap = "" if self.embedded else settings.bootstrap_servers
         self.incarnation = ""
+        self._cluster = ""  # its id; a callback cannot ask for it, the client would end the process
         self.classic = settings.properties.get("group.protocol") == "classic"
         self._failures = 0
         self.early: list[Message] = []  # what poll() said before the loop began
@@ -122,6 +123,7 @@ class Connector:
                 within = min(PROBE, 1.5 + self._failures)
                 answer = consumer.list_topics(topic if not topic.startswith("^") else None, timeout=within)
                 self._report.tick("connecting", BUDGET)
+                self._cluster = answer.cluster_id or ""
                 described = answer.topics.get(topic)
                 if described is not None and described.error is not None:
                     return errors.missing(described.error, group=self._settings.group_id, topics=f'topic "{topic}"')
@@ -142,6 +144,7 @@ class Connector:
         self._report.waiting("start", None)
         self._report.waiting("group", f'its partitions from group "{self._settings.group_id}"')
         calls = self._callbacks
+        calls.starts.connected(self.bootstrap, self._cluster, self.incarnation, classic=self.classic)
         consumer.subscribe(
             list(self._topics), on_assign=calls.on_assign, on_revoke=calls.on_revoke, on_lost=calls.on_lost
         )

@@ -8,6 +8,7 @@ from supervisor.child.kafka import assembly
 from supervisor.child.kafka.client import Client
 from supervisor.child.kafka.handler import Handler
 from supervisor.child.kafka.handover import Handover
+from supervisor.child.kafka.ledger import LedgerUnknown
 from supervisor.child.kafka.report import Report
 from supervisor.child.runtime import Runtime
 from supervisor.core.errors import Exit
@@ -32,14 +33,17 @@ class Member:
         self._rt, self._settings, self._handler = rt, settings, handler
         self._report = Report(rt.post)
         self._handover = Handover(rt.wake)
-        self._client = Client(rt, settings, self._handover, self._report)
+        ledger = assembly.ledger(settings, handler)
+        self._client = Client(rt, settings, self._handover, self._report, ledger)
         self._handling = assembly.handling(
             rt,
             settings,
             handler,
             self._handover,
             self._report,
+            ledger=ledger,
             bootstrap=lambda: self._client.bootstrap,
+            group=lambda: self._client.group,
             leaving=self._is_leaving,
         )
         self._seen = -1
@@ -104,6 +108,9 @@ class Member:
         self._report.flush()
 
     def _failed(self, error: BaseException) -> int:
+        if isinstance(error, LedgerUnknown):  # the database is away, or the broker: nobody is at fault
+            log.error("the ledger cannot be read, so nothing may be handled: %s", error)
+            return self._bye(Exit.TEMPFAIL, f"ledger: {error}")
         log.error("the thread of the Kafka client ended by an exception", exc_info=error)
         return self._bye(Exit.BUG, f"{type(error).__name__}: {error}")
 

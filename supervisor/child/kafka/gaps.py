@@ -1,7 +1,7 @@
-"""RUNS IN A CHILD, in the thread that owns the client: what is handled behind a committed offset, told and read.
+"""RUNS IN A CHILD, in the thread that owns the client: what is handled behind a committed offset, told.
 
 With lanes a slow record holds the offset back while those behind it are handled. Which those are stands beside the
-offset in Kafka, so that who takes the partition over does not handle them again.
+offset in Kafka, so that who takes the partition over does not handle them again (starts reads it).
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from supervisor.child.kafka import errors
 from supervisor.child.kafka.handover import Handover
-from supervisor.core.kafka.gaps import Run, decode
 from supervisor.core.kafka.lag import Place
 
 log = logging.getLogger(__name__)
 
 EVERY = 1.0  # seconds, as often as the client commits
-WITHIN = 5.0  # seconds for the broker to say what was committed
 
 
 class Gaps:
@@ -42,16 +40,6 @@ class Gaps:
                 self._consumer.commit(offsets=partitions(offsets, notes), asynchronous=True)
             except KafkaException as e:
                 log.info("not committed: %s; after a crash some records come again", errors.of(e).str())
-
-
-def read(consumer: Consumer, assigned: list[TopicPartition]) -> dict[Place, tuple[int, list[Run]]]:
-    """Return, of these partitions, the committed offset and what is handled behind it; nothing when nobody answers."""
-    try:
-        committed = consumer.committed(assigned, timeout=WITHIN) if assigned else []
-    except KafkaException as e:
-        log.info("what was handled ahead is not known: %s; some records come again", errors.of(e).str())
-        return {}
-    return {(p.topic, p.partition): (p.offset, decode(p.offset, p.metadata)) for p in committed if p.error is None}
 
 
 def partitions(offsets: Mapping[Place, int], notes: Mapping[Place, str]) -> list[TopicPartition]:

@@ -50,6 +50,7 @@ class Handover:
     def __init__(self, wake: Callable[[], None]) -> None:
         """`wake` ends the main thread's wait."""
         self._wake = wake
+        self.progressed: Callable[[Place, int], None] = _nothing  # called as soon as a partition has got further
         self._changed = threading.Condition()
         self._batches: deque[list[Item]] = deque()
         self._leases: dict[Place, Lease] = {}
@@ -62,12 +63,23 @@ class Handover:
 
     # The owner thread's side.
 
-    def assign(self, places: Iterable[Place], done: Mapping[Place, tuple[int, list[Run]]] | None = None) -> None:
-        """`done`: the committed offset of a partition, and what its last owner handled behind it."""
+    def assign(
+        self,
+        places: Iterable[Place],
+        done: Mapping[Place, tuple[int, list[Run]]] | None = None,
+        begin: Mapping[Place, int] | None = None,
+    ) -> None:
+        """`done`: the committed offset of a partition, and what its last owner handled behind it.
+
+        `begin`: where all before is handled though less is committed; that is to be committed.
+        """
         with self._changed:
             for place in places:
                 base, runs = (done or {}).get(place, (None, []))
-                self._leases[place] = Lease(place, Prefix(None, runs, least=base))
+                start = (begin or {}).get(place)
+                lease = self._leases[place] = Lease(place, Prefix(start, runs, least=base))
+                if start is not None:
+                    self._moved.add(lease)
 
     def withdraw(self, places: Iterable[Place]) -> None:
         """Their records are handled no more; the one in hand may finish, and counts until `forget`."""
@@ -86,6 +98,13 @@ class Handover:
     def committable(self, places: Iterable[Place]) -> dict[Place, int]:
         with self._changed:
             return _committable(self._leases[place] for place in places if place in self._leases)
+
+    def untouched(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return where to begin again, of those of which nothing is in hand."""
+        with self._changed:
+            busy = {lease.place for lease in self._in_hand}
+            found = {place: self._leases[place].prefix.position for place in places if place in self._leases}
+            return {place: offset for place, offset in found.items() if offset is not None and place not in busy}
 
     def forget(self, places: Iterable[Place]) -> None:
         with self._changed:
@@ -200,11 +219,17 @@ class Handover:
 
     def finish(self, items: Iterable[Item]) -> None:
         """They were handled: their offsets may be stored."""
+        further: dict[Lease, int | None] = {}
         with self._changed:
             for item in items:
                 self.handled += 1
                 moved = item.lease.prefix.finish(item.offset)
                 (self._moved if moved else self._ahead).add(item.lease)
+                if moved:
+                    further[item.lease] = item.lease.prefix.committable
+            for lease, offset in further.items():
+                if offset is not None and self._leases.get(lease.place) is lease:
+                    self.progressed(lease.place, offset)
 
     def hold(self, item: Item, seconds: float) -> None:
         """Go no further in this partition; the others flow."""
@@ -220,6 +245,10 @@ class Handover:
             self._in_hand.clear()
             self.ended = True
             self._changed.notify_all()
+
+
+def _nothing(place: Place, offset: int) -> None:
+    """Nobody asked."""
 
 
 def _committable(leases: Iterable[Lease]) -> dict[Place, int]:

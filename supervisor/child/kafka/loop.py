@@ -13,8 +13,9 @@ import time
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from supervisor.child.kafka import errors
-from supervisor.child.kafka.callbacks import Callbacks, commit, store
+from supervisor.child.kafka.callbacks import Callbacks, store
 from supervisor.child.kafka.client_log import ClientLog
+from supervisor.child.kafka.committing_first import committed
 from supervisor.child.kafka.delays import Delays
 from supervisor.child.kafka.gaps import Gaps
 from supervisor.child.kafka.handover import Handover, Hold
@@ -48,6 +49,7 @@ class Loop:
         self._rt, self._settings = rt, settings
         self._handover, self._report, self._callbacks = handover, report, callbacks
         self.consumer, self._client_log = client
+        self._first = settings.delivery == "at_most_once"  # committed before it is handled
         self._patience = min(1.0, max_poll_interval(settings) / 3)
         self._full_since: float | None = None  # the main thread has no room for records
         self._slow = False  # and that for so long that fetching is paused
@@ -60,9 +62,10 @@ class Loop:
         """Raises errors.Fatal when this client is of no more use."""
         self._report.tick("polling", BUDGET)
         self._callbacks.introduce(self.consumer)
+        self._callbacks.refresh(self.consumer)
         self._store()
         self._hold_and_release()
-        if self._handover.has_room:
+        if self._handover.has_room and not (self._first and self._handover.busy):
             self._full_since, self._slow = None, False
             self._arrange()
             self._fetch()
@@ -73,8 +76,7 @@ class Loop:
 
     def finish(self) -> None:
         """The last offsets; what was stored goes out with them."""
-        offsets = self._handover.committable(self._callbacks.assigned)
-        commit(self.consumer, offsets, self._handover.notes(offsets))
+        self._callbacks.commit(self.consumer, self._callbacks.assigned)
         self._handover.forget(self._callbacks.assigned)  # closing revokes: nothing is left to commit then
 
     def _fetch(self) -> None:
@@ -95,7 +97,8 @@ class Loop:
                 self._event(error, message)
         if records:
             self._report.waiting("access", None)
-            self._handover.offer(self._delays.due(records))
+            due = self._delays.due(records)
+            self._handover.offer(committed(self.consumer, due) if self._first else due)
 
     def _event(self, error: KafkaError, message: Message) -> None:
         """What poll() says instead of a record."""
@@ -166,7 +169,7 @@ class Loop:
         self._handover.reopen(hold)
 
     def _store(self) -> None:
-        if offsets := self._handover.moved():
+        if (offsets := self._handover.moved()) and not self._first:
             store(self.consumer, offsets, self._handover.notes(offsets))
         self._gaps.tell()
 

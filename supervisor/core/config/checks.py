@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from supervisor.core import durations
-from supervisor.core.config import keys, planning, properties, timing
+from supervisor.core.config import delivery, keys, planning, properties, timing
 from supervisor.core.config.document import Consumer, Task
 from supervisor.core.config.models import Keeping, Supervisor
 from supervisor.core.config.problems import Fault, Path, quoted
@@ -125,6 +125,7 @@ def _consumer(consumer: Consumer, tables: Tables, path: Path) -> Iterator[Fault]
         expected = "a topic that this consumer does not read"
         yield Fault(path=(*path, "dead_letter_topic"), expected=expected, hint=hint)
     yield from _retry_topics(consumer, path)
+    yield from delivery.faults(consumer, tables, path)
     if consumer.format in SCHEMAS and not (consumer.schema_registry.url or tables.kafka.schema_registry.url):
         expected = f"a Schema Registry for format {quoted(consumer.format)}"
         hint = 'write schema_registry = { url = "http://…" } into [kafka]'

@@ -36,7 +36,7 @@ from supervisor.core.config.fields import (
 )
 from supervisor.core.config.models import Alerts, Kafka, Keeping, SchemaRegistry, Supervisor, Table
 from supervisor.core.config.moments import Moment, Offset, offset_text
-from supervisor.core.spec import ConsumerSettings, Format, Overlap, TaskSettings
+from supervisor.core.spec import ConsumerSettings, Delivery, Format, Overlap, TaskSettings
 
 _T = TaskSettings(run="")
 _C = ConsumerSettings(handler="", topics=(), group_id="", auto_offset_reset="error", bootstrap_servers="")
@@ -119,6 +119,8 @@ class Consumer(Keeping):
     auto_offset_reset: Literal["earliest", "latest", "error"] = required("where a group without offsets begins")
     bootstrap_servers: Servers | None = key(None, "default: that of [kafka]")
     properties: dict[str, Scalar] = key({}, "any librdkafka property; comes before those of [kafka]")
+    delivery: Delivery = key(_C.delivery, "what a crash may do to a record: see Delivery")
+    ledger: ResourceName | None = key(None, 'for delivery "ledger": the resource whose database keeps the offsets')
     format: Format = key(_C.format, "of a record's value")
     schema_registry: SchemaRegistry = key(SchemaRegistry(), "default: that of [kafka]")
     filter: Target | None = key(None, '"module:function" of one record; false: it is passed, and counted')

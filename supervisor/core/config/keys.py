@@ -58,7 +58,7 @@ TASK: Keys = _keys(
 CONSUMER: Keys = _keys(
     *("handler", "topics", "group_id", "auto_offset_reset", "bootstrap_servers", "properties", "format"),
     *("dead_letter_topic", "processes", "batch_size", "retries", "handler_timeout", "drain_timeout", "close_timeout"),
-    *("max_runs", "filter", "max_age", "rate", "retry_topics", "concurrency", "ordering"),
+    *("max_runs", "filter", "max_age", "rate", "retry_topics", "concurrency", "ordering", "delivery", "ledger"),
     registry_url="schema_registry.url",
     registry_user="schema_registry.user",
     registry_password="schema_registry.password",

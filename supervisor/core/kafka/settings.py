@@ -98,6 +98,33 @@ def producer_properties(
     }
 
 
+def transactional_properties(
+    settings: ConsumerSettings, *, bootstrap: str, transactional_id: str, deadline: float
+) -> dict[str, Any]:
+    """Return those of a producer of transactions; one may stay open as long as a handler may take."""
+    most = 900.0 if settings.handler_timeout is None else min(900.0, settings.handler_timeout + 2 * deadline)
+    return {
+        **producer_properties(settings, bootstrap=bootstrap, client_id=transactional_id, deadline=deadline),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": int(1000 * max(most, deadline)),
+    }
+
+
+def admin_properties(settings: ConsumerSettings, *, bootstrap: str) -> dict[str, Any]:
+    """Return those of a client that only asks: the address and what the broker needs to trust it."""
+    shared = {k: v for k, v in settings.properties.items() if not k.startswith(_CONSUMER_ONLY) and k not in RESERVED}
+    return {"log.connection.close": False, **shared, "bootstrap.servers": bootstrap}
+
+
+def rebalances_by_steps(settings: ConsumerSettings, *, classic: bool) -> bool:
+    """Return whether partitions are given one by one: always, but for the older strategies of classic groups."""
+    chosen = settings.properties
+    if not classic and chosen.get("group.protocol") != "classic":
+        return True
+    strategy = str(chosen.get("partition.assignment.strategy", CLASSIC["partition.assignment.strategy"]))
+    return "cooperative" in strategy
+
+
 def max_poll_interval(settings: ConsumerSettings) -> float:
     """Seconds; a consumer that does not ask for records so long is put out of its group."""
     return float(settings.properties.get("max.poll.interval.ms", 300_000)) / 1000
