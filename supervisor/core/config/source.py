@@ -27,6 +27,8 @@ _LONGEST_LINE = 120
 _URL_PATH = re.compile(r"(://[^/\s\"']{1,300}/)[^\s\"']+")  # of a webhook, say: it is its password
 _UNQUOTED = re.compile(r"=\s*[0-9]+(ms|s|m|h|d)\b")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # one within a word would hide the word from us
+_PART = r"(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_DOTTED = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{200}}")  # a key like that takes tomllib minutes
 _HEADER = re.compile(r"\s*\[")
 
 
@@ -95,6 +97,8 @@ def read(raw: bytes, file: str) -> Source:
     Raises ConfigError when it is not TOML, in whichever of its ways the parser says so.
     """
     text = _decode(raw, file)
+    if far := _DOTTED.search(text):
+        raise _refuse(file, _NESTED, "far more", line=text.count("\n", 0, far.start()) + 1)
     try:
         source = Source(file, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -256,9 +256,21 @@ def test_more_than_a_hundred_problems_are_counted_only() -> None:
         (b"x = [\n" + b"[" * 5000 + b"\n", "at most 16 keys or lists"),
         (b"x = [\n" + b"9" * 5000 + b"\n]", "config.toml: expected numbers of at most 19 digits"),
         (b"[tasks.a]\nevery = '" + b"9" * 100_000 + b"s'", "…"),
-        (b"[a" + b".a" * 5000 + b"]\n", "config.toml:1: a.a: expected at most 16"),
+        (b"[a" + b".a" * 100 + b"]\n", "config.toml:1: a.a: expected at most 16"),
+        (b"[a" + b".a" * 500_000 + b"]\n", "config.toml:1: expected at most 16"),
+        (b"x = 1\n'a' . " + b'"b" . c . ' * 100 + b"d = 1\n", "config.toml:2: expected at most 16"),
     ],
-    ids=["too large", "lists", "tables", "lists on two lines", "number in a list", "long text", "deep header"],
+    ids=[
+        "too large",
+        "lists",
+        "tables",
+        "lists on two lines",
+        "number in a list",
+        "long text",
+        "deep header",
+        "deeper",
+        "quoted",
+    ],
 )
 def test_a_hostile_file_is_refused_briefly(source: bytes, words: str) -> None:
     text = said(source)
