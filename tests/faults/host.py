@@ -160,22 +160,32 @@ def _(scene: Scene) -> None:
 @fault(
     "H4",
     "power cut while state is written",
-    injected="all its processes end at one moment (SIGKILL to their PID namespace) while toggles change, eight times",
+    injected="all its processes end at one moment (SIGKILL to their PID namespace) while toggles change, six times; "
+    "strace holds each write, fsync and rename of the file for 50 ms",
     expected="what was confirmed is kept, what was under way is there or not; no file is torn",
 )
 def _(scene: Scene) -> None:
     made = scene.harmful("pass")
     chance, possible = random.Random(4), {True}
-    apart = ["unshare", "--pid", "--fork", "--kill-child"]
-    prefix = apart if may(*apart, "true") else []
-    for _ in range(8):
+    prefix = _apart(made)
+    for _ in range(6):
         with Supervisor(made.config, prefix=prefix) as supervisor:
             supervisor.wait_ready()
             assert supervisor.child("well")["enabled"] in possible
             assert not [note for note in supervisor.status()["supervisor"]["notes"] if "toggles" in note]
-            with _power_until(chance.uniform(0.01, 0.3), supervisor):
+            with _power_until(chance.uniform(0.02, 0.4), supervisor):
                 possible = _toggled_until_dark(supervisor, chance, possible)
         eventually(lambda: of_this_session() == [], within=30)
+
+
+def _apart(made: Project) -> list[str]:
+    """Return the words before a command that give it processes of its own, and a slow disk for the toggles."""
+    apart = ["unshare", "--pid", "--fork", "--kill-child"]
+    slow = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=write,fsync,rename"]
+    slow += ["-e", "inject=write,fsync,rename:delay_enter=50000"]
+    for name in ("toggles.json", "toggles.json.new"):
+        slow += ["-P", str(made.state / name)]
+    return [word for words in (apart, slow) if may(*words, "true") for word in words]
 
 
 @contextmanager
