@@ -13,6 +13,7 @@ import sys
 
 import setproctitle
 
+from supervisor import plain
 from supervisor.child.birth import Birth
 from supervisor.core.paths import Paths
 from supervisor.core.wire.messages import DUMP_SIGNAL
@@ -54,7 +55,7 @@ def be_taken_first() -> None:
 def redirect_output(path: str) -> None:
     """Whatever the process prints goes to its own log file; without a place for it, nowhere."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        fd = plain.opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError:
         fd = os.open(os.devnull, os.O_WRONLY)
     os.dup2(fd, 1)

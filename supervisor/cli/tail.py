@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count, takewhile
 
+from supervisor import plain
+
 BLOCK = 65536
-LONGEST = 1024 * 1024  # bytes without a newline that are waited for
+LONGEST = 1024 * 1024  # bytes without a newline that are waited for; more of them are lines of their own
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Tail:
     def _open(self, path: str = "") -> None:
         self.close()
         try:
-            self._fd = os.open(path or self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = plain.opened(path or self.path)
         except OSError:
             self._fd = -1
 
@@ -116,8 +118,8 @@ def _older(path: str) -> Iterator[bytes]:
     """Yield the lines of the rotated files, the latest first."""
     for file in _rotated(path):
         try:
-            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # rotated away meanwhile
+            fd = plain.opened(file)
+        except OSError:  # rotated away meanwhile, or no file
             return
         try:
             lines = _reversed(fd, os.fstat(fd).st_size)
@@ -140,9 +142,14 @@ def _reversed(fd: int, end: int) -> Iterator[bytes]:
     rest = b""
     while end > 0:
         start = max(0, end - BLOCK)
-        first, *whole = (os.pread(fd, end - start, start) + rest).split(b"\n")
+        block, end = os.pread(fd, end - start, start), start
+        if not block.strip(b"\0"):  # a power cut can leave a file that is as long as it was, and empty
+            continue
+        rest, *whole = (block + rest).split(b"\n")
         yield from reversed(whole)
-        rest, end = first, start
+        if len(rest) > LONGEST:
+            yield rest
+            rest = b""
     yield rest
 
 

@@ -74,11 +74,14 @@ class Journal:
     def _load(self, stamp: str) -> list[str]:
         try:
             data = statefile.read(self.path, _READ_LIMIT) or b""
+            lines = data.decode(errors="replace").splitlines()
+            if lines and not core.events(lines):
+                raise statefile.Unusable("no line of one")
         except statefile.Unusable as error:
             aside = statefile.set_aside(self.path, stamp)
             self.notes.append(f"{self.path}: expected the journal, found: {error}; {aside}")
             return []
-        return data.decode(errors="replace").splitlines()
+        return lines
 
 
 def _replace(path: str, data: bytes) -> None:

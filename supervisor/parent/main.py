@@ -12,7 +12,7 @@ import random
 import signal
 import time
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import setproctitle
 
@@ -26,7 +26,7 @@ from supervisor.forked import adopt_orphans
 from supervisor.helper.guard import RUN_ID, bears, sweep
 from supervisor.helper.write_state import write
 from supervisor.logs import typed
-from supervisor.parent import keepers, state_folder
+from supervisor.parent import keepers, state_folder, statefile
 from supervisor.parent import lock as locking
 from supervisor.parent.alerts import Alerts
 from supervisor.parent.api import Api
@@ -217,6 +217,7 @@ def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes:
     console = keepers.console(os.environ)
     toggles, journal = Toggles(paths.overrides, stamp=stamp), Journal(paths.journal, stamp=stamp)
     events = Events(paths.events, stamp=stamp)
+    odd = statefile.clear(_expected(plan, paths), stamp)
     return Site(
         plan=plan,
         paths=paths,
@@ -232,9 +233,20 @@ def _site(plan: Plan, paths: Paths, run_id: str, nofile: tuple[int, int], notes:
         notify=Notify(os.environ, pid=os.getpid()),
         fleet=Fleet(random.Random().random),
         started=moment(),
-        notes=[*notes, *toggles.notes, *journal.notes, *events.notes],
+        notes=[*notes, *toggles.notes, *journal.notes, *events.notes, *odd],
         loaded=time.time(),
     )
+
+
+def _expected(plan: Plan, paths: Paths) -> Iterator[tuple[str, statefile.Kind]]:
+    """What is opened by whoever needs it, and has no reader that looks first."""
+    for name in ("supervisor", *(child.name for child in plan.children)):
+        yield paths.log(name), "file"
+        yield f"{paths.log(name)}.1", "file"
+    yield f"{paths.events}.1", "file"
+    yield paths.broker, "file"
+    yield paths.socket, "socket"
+    yield paths.keepers, "FIFO"
 
 
 def _output(plan: Plan, paths: Paths, console: int) -> Output:

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from typing import Literal
+
+Kind = Literal["file", "socket", "FIFO"]
+_KINDS = {"file": stat.S_ISREG, "socket": stat.S_ISSOCK, "FIFO": stat.S_ISFIFO}
 
 
 class Unusable(Exception):
@@ -37,6 +42,19 @@ def set_aside(path: str, stamp: str) -> str:
     except OSError as error:
         return f"could not be moved aside: {error.strerror}"
     return f"moved to {aside}"
+
+
+def clear(expected: Iterable[tuple[str, Kind]], stamp: str) -> list[str]:
+    """Move aside what is of another kind than expected, links too; return what was done, for people."""
+    odd = [(path, kind) for path, kind in expected if _is_other(path, kind)]
+    return [f"{path}: expected a {kind}, found something else; {set_aside(path, stamp)}" for path, kind in odd]
+
+
+def _is_other(path: str, kind: Kind) -> bool:
+    try:
+        return not _KINDS[kind](os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _read(fd: int, limit: int) -> bytes:

@@ -208,6 +208,12 @@ def damage(path: str, how: str) -> None:
         raw = bytearray(Path(path).read_bytes())
         raw[8192:12288] = os.urandom(4096)
         Path(path).write_bytes(raw)
+    elif how == "a folder":
+        os.mkdir(path)
+    elif how == "a FIFO":
+        os.mkfifo(path)
+    elif how == "a link to nothing":
+        os.symlink("/nowhere/at/all", path)
     else:
         db = sqlite3.connect(path)
         db.execute("PRAGMA user_version = 99")
@@ -226,6 +232,33 @@ def test_a_file_that_cannot_be_used_is_moved_aside_and_told(tmp_path: Path, how:
     (aside,) = [p for p in tmp_path.iterdir() if "unreadable" in p.name and not p.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes() == before
     assert "was moved to" in opened.told[0]
+
+
+@pytest.mark.parametrize("how", ["a folder", "a FIFO", "a link to nothing"])
+def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "mail.db"
+    damage(str(path), how)
+    with pytest.raises(sqlite3.Error, match="expected a file, found something else"):
+        records(str(path))
+    opened = Opened(path)
+    opened.run(NOW)
+    opened.ledger.shut()
+    assert opened.states() == ["ok"]
+    assert opened.told[0].endswith("the history begins anew")
+
+
+def test_a_link_in_the_place_of_the_log_of_changes_costs_no_record(opened: Opened) -> None:
+    opened.run(NOW)
+    opened.ledger.shut()
+    wal = Path(f"{opened.path}-wal")
+    wal.unlink(missing_ok=True)
+    wal.symlink_to("/nowhere/at/all")
+    told = len(opened.told)
+    opened.again()
+    opened.run(NOW + 60)
+    assert opened.states() == ["ok", "ok"]
+    assert "-wal" in opened.told[told]
+    assert "anew" not in opened.told[told]
 
 
 def test_a_file_that_breaks_while_in_use_is_replaced(opened: Opened) -> None:

@@ -13,6 +13,7 @@ import pytest
 from supervisor.core import journal as lines
 from supervisor.core.overrides import MAX_BYTES, Override, to_document
 from supervisor.helper.write_state import write
+from supervisor.parent import statefile
 from supervisor.parent.journal import ALIVE_EVERY, Journal
 from supervisor.parent.linefile import LineFile
 from supervisor.parent.overrides import RETRY, Toggles
@@ -73,6 +74,28 @@ def test_a_broken_journal_is_moved_aside_and_said(tmp_path: Path, kind: str) -> 
     journal.up(10.0)
     assert journal.problem is None
     assert path.read_text() == '{"time":10.0,"what":"up"}\n'
+
+
+def test_a_journal_without_one_line_of_a_journal_is_moved_aside_and_one_torn_line_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(b"\x00\xff garbage\n\n{")
+    (note,) = Journal(str(path), stamp="x").notes
+    assert "expected the journal, found: no line of one; moved to" in note
+    Journal(str(path), stamp="x").up(10.0)
+    with path.open("a") as file:
+        file.write('{"time":20.0,"wh')
+    assert Journal(str(path), stamp="x").notes == []
+
+
+def test_logs_that_are_no_files_are_moved_aside_and_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.log")
+    (tmp_path / "b.log").symlink_to(tmp_path / "a.log")
+    (tmp_path / "c.log").write_text("a line")
+    (tmp_path / "c.log.1").mkdir()
+    names = ("a.log", "b.log", "c.log", "c.log.1", "d.log")
+    notes = statefile.clear([(f"{tmp_path}/{name}", "file") for name in names], "x")
+    assert [note.partition(": ")[0] for note in notes] == [f"{tmp_path}/{n}" for n in ("a.log", "b.log", "c.log.1")]
+    assert sorted(os.listdir(tmp_path)) == ["a.log.bad-x", "b.log.bad-x", "c.log", "c.log.1.bad-x"]
 
 
 def test_toggles_outlive_the_supervisor(tmp_path: Path) -> None:

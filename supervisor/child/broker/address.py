@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from supervisor import plain
 from supervisor.core.kafka.address import Address, from_text, to_text
 
 
@@ -24,7 +25,7 @@ def withdraw(path: str, address: Address) -> None:
 def read(path: str) -> Address | None:
     """Return None while no broker has said where it is."""
     try:
-        with open(path) as file:
+        with open(plain.opened(path)) as file:
             return from_text(file.read(4096))
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None

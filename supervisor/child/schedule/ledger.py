@@ -7,7 +7,6 @@ Trouble with the file never keeps a run from happening: it is moved aside or don
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from supervisor.child.schedule.ledger_file import (
     connect,
     identity,
     rows,
+    set_aside,
     settled,
     values,
 )
@@ -283,14 +283,13 @@ class Ledger:
         """Put a file that cannot be used aside and begin a new one."""
         aside = f"{self._path}.unreadable-{datetime.fromtimestamp(self._now(), UTC):%Y%m%dT%H%M%SZ}"
         try:
-            for end in ("", "-wal", "-shm"):
-                if os.path.exists(self._path + end):
-                    os.replace(self._path + end, aside + end)
+            set_aside(self._path, aside)
             made = connect(self._path)
         except (OSError, sqlite3.Error) as e:
             return self._without(e)
         self._file = identity(self._path)
-        self._tell("ledger", f"{self._path}: {error}; it was moved to {aside}, the history begins anew")
+        anew = "" if made.execute("SELECT 1 FROM run LIMIT 1").fetchone() else ", the history begins anew"
+        self._tell("ledger", f"{self._path}: {error}; it was moved to {aside}{anew}")
         return made
 
     def _without(self, error: Exception) -> sqlite3.Connection:

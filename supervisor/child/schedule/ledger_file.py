@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from supervisor import plain
+
 VERSION = 2
 MEMORY = ":memory:"
 OPEN = "finished IS NULL AND state IN ('running', 'interrupted')"
@@ -26,6 +28,7 @@ _NEW = {1: tuple(f"ALTER TABLE run ADD COLUMN {column}" for column in ("cpu REAL
 _COLUMNS = ("slot", "kind", "last", "slots", "state", "reason", "attempt", "started", "finished", "duration")
 COLUMNS = (*_COLUMNS, "lateness", "error", "result", "id", "cpu", "rss", "stacks")
 UPSERT = f"INSERT OR REPLACE INTO run ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_ENDS = ("", "-wal", "-shm")
 _TIMES = ("slot", "last", "started", "finished")
 Row = dict[str, Any]
 
@@ -36,6 +39,8 @@ class FutureVersion(Exception):
 
 def connect(path: str) -> sqlite3.Connection:
     """Open or make the writer's file. Raises sqlite3.Error and FutureVersion."""
+    if odd := _odd(path):
+        raise sqlite3.DatabaseError(f"expected a file, found something else ({', '.join(odd)})")
     if path != MEMORY and not os.path.exists(path):
         _build(path)
     db = sqlite3.connect(path, timeout=2.0, isolation_level=None, cached_statements=16)
@@ -98,6 +103,17 @@ def _make(db: sqlite3.Connection, version: int) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def set_aside(path: str, aside: str) -> None:
+    """Rename what is in the way: what is no file at all, else the whole ledger. Raises OSError."""
+    for each in _odd(path) or [path + end for end in _ENDS if os.path.lexists(path + end)]:
+        os.replace(each, aside + each.removeprefix(path))
+
+
+def _odd(path: str) -> list[str]:
+    """SQLite would follow a link and wait for a FIFO."""
+    return [path + end for end in _ENDS if plain.is_other(path + end)]
 
 
 def warm_up() -> None:
@@ -184,6 +200,8 @@ def stamp(t: float) -> str:
 
 def _reader(path: str) -> sqlite3.Connection:
     """A reader of a folder that it may not write in cannot share the log of changes: it reads what is in the file."""
+    if plain.is_other(path):
+        raise sqlite3.OperationalError("expected a file, found something else")
     for mode in ("mode=ro", "mode=ro&immutable=1"):
         db = sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, timeout=2.0)
         try:

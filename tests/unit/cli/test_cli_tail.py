@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.cli.tail import BLOCK, Tail
+from supervisor.cli.tail import BLOCK, LONGEST, Tail
 
 
 @pytest.fixture
@@ -49,6 +49,38 @@ def test_lines_longer_than_a_block_come_whole(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
     tail = Tail(str(path))
     assert list(tail.backwards()) == lines[::-1]
+    tail.close()
+
+
+def test_what_has_no_newline_for_long_is_several_lines_and_what_a_power_cut_left_is_none(path: Path) -> None:
+    path.write_text("first\n" + "x" * (3 * LONGEST) + "\nlast\n")
+    with open(path, "r+b") as file:
+        file.truncate(1 << 25)  # NUL
+    tail = Tail(str(path))
+    found = list(tail.backwards())
+    assert (found[0], found[-1]) == ("last", "first")
+    assert max(map(len, found)) <= LONGEST + BLOCK
+    assert "".join(reversed(found)) == "first" + "x" * (3 * LONGEST) + "last"
+    tail.close()
+
+
+@pytest.mark.parametrize("place", ["a.log", "a.log.1"])
+@pytest.mark.parametrize("what", ["a folder", "a FIFO", "a link"])
+def test_what_is_no_file_has_no_lines(path: Path, place: str, what: str) -> None:
+    path.write_text("1\n")
+    path.rename(path.with_name("elsewhere"))
+    odd = path.with_name(place)
+    if what == "a folder":
+        odd.mkdir()
+    elif what == "a FIFO":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to(path.with_name("elsewhere"))
+    if place != path.name:
+        path.write_text("2\n")
+    tail = Tail(str(path))
+    assert list(tail.backwards()) == ([] if place == path.name else ["2"])
+    assert tail.more() == []
     tail.close()
 
 
