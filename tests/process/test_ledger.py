@@ -328,7 +328,7 @@ def test_of_a_disk_that_is_full_for_long_the_oldest_runs_become_one_range() -> N
     held.add({"slot": NOW, "kind": "manual", "state": "ok", "started": NOW})
     kept = [(row["slot"] - NOW, row["kind"], row["state"], row.get("slots")) for row in held]
     assert kept == [(0, "schedule", "lost", 5), (5, "schedule", "ok", None), (0, "manual", "ok", None)]
-    assert held.covers(NOW + 2)
+    assert held.covering(NOW + 2, NOW + 2)
 
 
 def test_a_ledger_that_begins_without_its_file_takes_it_when_it_is_there(tmp_path: Path) -> None:

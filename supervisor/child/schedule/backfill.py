@@ -22,9 +22,10 @@ def claim(ledger: Ledger, trigger: Trigger, slot: float, id: Any) -> str | None:
     """Make the slot's own record, of a run that starts. Returns why the slot cannot run, or None."""
     if not is_slot(trigger, slot):
         return "the schedule has no such slot"
-    old = ledger.missed(slot)
-    if old is None:
+    found = ledger.covering(slot, slot)
+    if [(row["kind"], row["state"]) for row in found] != [("schedule", "missed")]:
         return "this slot was not missed"
+    (old,) = found
     whole = Range(old["slot"], old["last"] or old["slot"], old["slots"], old["state"], old["reason"])
     own: Row = {"slot": slot, "kind": KIND, "state": "running", "attempt": 1, "started": time.time(), "id": id}
     if not ledger.replace(old, [*(_row(part, old) for part in carved(trigger, whole, slot)), own]):

@@ -34,8 +34,8 @@ class Held:
     def drop(self, row: Row) -> None:
         self._rows.pop(_key(row), None)
 
-    def covers(self, slot: float) -> bool:
-        return any(row["kind"] in OWED and row["slot"] <= slot <= _last(row) for row in self)
+    def covering(self, first: float, last: float) -> list[Row]:
+        return [row for row in self if row["kind"] in OWED and row["slot"] <= last and _last(row) >= first]
 
     def settled(self) -> float | None:
         return max((_last(row) for row in self if row["kind"] in OWED), default=None)

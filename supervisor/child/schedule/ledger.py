@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor.child.schedule.held import Held
 from supervisor.child.schedule.ledger_file import (
-    MISSED,
     OPEN,
     OWED,
     UPSERT,
@@ -116,18 +115,16 @@ class Ledger:
     def has(self, slot: float) -> bool:
         """Whether this very slot of the schedule has a record."""
         sql = f"SELECT 1 FROM run WHERE {OWED} AND slot <= ? AND coalesce(last, slot) >= ? LIMIT 1"
-        return self._held.covers(slot) or self._one(sql, (slot, slot)) is not None
+        return bool(self._held.covering(slot, slot)) or self._one(sql, (slot, slot)) is not None
 
-    def missed(self, slot: float) -> Row | None:
-        """Return the record that says that this slot was missed."""
-        found = self._rows(
-            f"SELECT * FROM run WHERE {MISSED} AND slot <= ? AND coalesce(last, slot) >= ?", (slot, slot)
-        )
-        return found[0] if found else None
+    def covering(self, first: float, last: float) -> list[Row]:
+        """Return the records of the schedule that have a part in [first, last], those not written yet included."""
+        sql = f"SELECT * FROM run WHERE {OWED} AND slot <= ? AND coalesce(last, slot) >= ?"
+        return [*self._rows(sql, (last, first)), *self._held.covering(first, last)]
 
     def replace(self, old: Row, new: list[Row]) -> bool:
         """Put other records in the place of one, all or none. False: the file does not take them."""
-        if self._file is None or not self._do("BEGIN IMMEDIATE"):
+        if self._file is None or self._held or not self._do("BEGIN IMMEDIATE"):
             return False
         done = self._do("DELETE FROM run WHERE slot = ? AND kind = ?", (old["slot"], old["kind"]))
         done = done and all(self._do(UPSERT, values(row)) for row in new) and self._do("COMMIT")

@@ -20,6 +20,7 @@ from supervisor.child.schedule.attempt import Attempts
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, stamp, warm_up
 from supervisor.child.schedule.run import Runs, asked
+from supervisor.child.schedule.set_back import SetBack
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.limits import overtaken
 from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
@@ -52,9 +53,9 @@ class Runner:
         self.closed_rows = self.ledger.close_open(rt.birth.previous, left, self._overtaken)
         self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
         self.trigger = _build(self.scheduler, self.settings, self._due)
+        self.set_back = SetBack(self.ledger, self.trigger)
         self._sign()
         self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
-        self.barrier = 0.0  # after the clock was set back: slots up to here have run
         self.skew = time.time() - time.monotonic()
         self.stepped = False
         for row in self.closed_rows:
@@ -96,6 +97,7 @@ class Runner:
         if last is None or self.ledger.meta("trigger") != text:  # slots of another schedule are not owed
             self.ledger.set_meta("since", now)
             self.ledger.set_meta("trigger", text)
+            self.set_back.forget()
 
     def _begin(self) -> Decision:
         """Take up the ledger's last word; decide what was missed while no process was there."""
@@ -105,7 +107,7 @@ class Runner:
         self.runs.last = self.ledger.last()
         self.rt.facts(schedule=text, last_run=self.runs.brief(self.runs.last))
         self.rt.post(Facts({"paused": None}))  # what the process before said
-        self.settled = self.recorded = last
+        self.settled = self.recorded = self.set_back.begin(last)
         if last > now + STEP:
             self._set_back(now, last - now)
         if self.settled >= now:
@@ -162,10 +164,11 @@ class Runner:
         self.recorded = slot
 
     def _close(self, closed: Range) -> None:
-        adjacent = self.trigger.next_after(self.recorded) == closed.first
-        self.ledger.close(closed, self.recorded if adjacent else None)
-        self.recorded = closed.last
-        self.runs.closed(closed)
+        for each in self.set_back.free(closed):
+            adjacent = self.trigger.next_after(self.recorded) == each.first
+            self.ledger.close(each, self.recorded if adjacent else None)
+            self.recorded = each.last
+            self.runs.closed(each)
 
     def _obey(self) -> None:
         self.runs.collect()
@@ -205,9 +208,8 @@ class Runner:
 
     def _set_back(self, now: float, by: float) -> None:
         """What the ledger says of times to come is void, save what has run: that must not run again."""
-        self.barrier = max(self.settled, now)
-        self.ledger.forget_future(now)
-        self.settled = self.recorded = now
+        self.set_back.happened(self.settled, now)
+        self.settled = self.recorded = min(self.settled, now)
         self.scheduler.reschedule()
         text = f"the clock was set back by {short(by)}; slots that have run already do not run again"
         self.rt.notice("warning", "clock", text)
@@ -215,10 +217,11 @@ class Runner:
     def _rest(self) -> None:
         """Sleep until the next slot, an order, or the end; look whether the clock was set, before and after."""
         self._look_at_the_clock()
+        self.set_back.passed(self.settled)
         idle = self.scheduler.idle_seconds
         upcoming = self._upcoming()
-        waits = self.barrier > time.time() and upcoming != self.scheduler.next_slot
-        waiting = f"slots until {stamp(self.barrier)} have run: the clock was set back" if waits else None
+        waits = self.set_back.barrier > time.time() and upcoming != self.scheduler.next_slot
+        waiting = f"slots until {stamp(self.set_back.barrier)} have run: the clock was set back" if waits else None
         self._look_at_the_ledger()
         self.rt.facts(next_slot=upcoming, waiting=waiting, note=self.ledger.problem)
         wait = LONGEST_WAIT if idle is None else min(idle, LONGEST_WAIT)
@@ -230,7 +233,7 @@ class Runner:
     def _upcoming(self) -> float | None:
         """The next slot that will run: those that have a record do not."""
         slot = self.scheduler.next_slot
-        while slot is not None and slot <= self.barrier and self.ledger.has(slot):
+        while slot is not None and slot <= self.set_back.barrier and self.ledger.has(slot):
             slot = self.trigger.next_after(slot)
         return slot
 

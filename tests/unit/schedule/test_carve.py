@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.core.schedule.carve import carved, is_slot
+from supervisor.core.schedule.carve import carved, free, is_slot
 from supervisor.core.schedule.missed import Range
 from supervisor.core.schedule.slots import Every
 
@@ -50,3 +50,16 @@ def test_together_they_are_the_whole(first: int, count: int, at: int) -> None:
     slots = [s for part in parts for s in TEN.between(part.first - 1, part.last)]
     assert sorted([*slots, slot]) == list(TEN.between(whole.first - 1, whole.last))
     assert sum(part.slots or 0 for part in parts) == count - 1
+
+
+@given(
+    first=st.integers(0, 20),
+    count=st.integers(1, 30),
+    taken=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=6),
+)
+def test_what_is_free_is_what_nothing_covers(first: int, count: int, taken: list[tuple[int, int]]) -> None:
+    whole = missed(first * 10, (first + count - 1) * 10)
+    spans = [(slot * 10.0, (slot + more) * 10.0 + 3) for slot, more in taken]  # an end may lie between two slots
+    free_slots = [s for part in free(TEN, whole, spans) for s in TEN.between(part.first - 1, part.last)]
+    every = TEN.between(whole.first - 1, whole.last)
+    assert free_slots == [s for s in every if not any(begin <= s <= end for begin, end in spans)]
