@@ -70,7 +70,7 @@ def _import(target: str, name: str) -> ModuleType:
         raise LoadError(f"{target}: {where}: {type(e).__name__}: {e.msg}", permanent=True) from e
     except BaseException as e:  # a module may even call sys.exit(): that must not look like a clean end of the child
         what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
-        raise LoadError(f"{target}: importing {name} raised {what} ({place(e)})", permanent=False) from e
+        raise LoadError(f"{target}: importing {name} raised {what} ({place(e, sys.path[0])})", permanent=False) from e
 
 
 def _not_found(target: str, name: str, error: ModuleNotFoundError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from supervisor.core.words import ago, coarse, epoch, short
 LAST_LINES = 5
 RECORDS = 200  # log lines in which a traceback is looked for
 STACK_LINES = 12
+SOURCE = 100  # characters of a line of code
 LABEL = 14  # columns in front of what is told
 HANGING = 2  # and so many more where a line goes on
 Facts = Mapping[str, Any]
@@ -86,7 +88,7 @@ def explained(
 
 
 def _headline(child: Facts, now: float) -> Iterator[str]:
-    yield sentence(child)
+    yield sentence(child) + (", but its runs are paused" if advice.runs_paused(child) else "")
     if failures := child.get("restarts"):
         yield f"{failures} failure{'s' if failures != 1 else ''} in a row"
     if retry := epoch(child.get("next_try")):
@@ -132,7 +134,7 @@ def _failures(failures: Facts, now: float) -> list[str]:
     if failures.get("crash_loop"):
         return [said, f"crash loop: {limit}; {after}"]
     recent = failures.get("recent")
-    return [said, f"{recent} of {limit} that are a crash loop; then {after}"] if recent else [said]
+    return [said, f"{recent} so far of {limit} that are a crash loop; then {after}"] if recent else [said]
 
 
 def _last_run(run: object, now: float) -> list[str]:
@@ -220,11 +222,20 @@ def _clock(at: float) -> str:
     return form.local(form.stamp(at)).partition(".")[0]
 
 
+def _source(project: str, at: str) -> str:
+    """Return what stands in that line, if the file still has it."""
+    file, _, rest = at.partition(":")
+    number = rest.partition(" ")[0]
+    text = linecache.getline(os.path.join(project, file), int(number)).strip() if number.isdigit() else ""
+    return f": {text[:SOURCE]}" if text else ""
+
+
 def _found(place: Place, child: Facts, records: Sequence[Facts]) -> Found:
     project = os.path.dirname(place.config)
     last = culprit.latest([record.get("traceback") for record in records], project)
     stacks = culprit.guilty(str(child.get("stacks") or ""), project)
     error, at = (str(child.get("last_error") or ""), stacks) if stacks else last or ("", None)
+    at = at and at + _source(project, at)
     for file in culprit.module_file(str(child.get("target") or "")):
         try:
             return Found(error, at or "", file, os.stat(os.path.join(project, file)).st_mtime)

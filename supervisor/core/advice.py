@@ -22,6 +22,7 @@ _MEANS = {
     "protocol": "something in it writes into the pipe to the supervisor",
     "not_forked": "the machine refused another process: its limits, or no memory",
 }
+_NATIVE = (4, 6, 7, 8, 11)  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV
 _STACKS = ("hung", "stuck", "start_timeout")
 
 
@@ -39,14 +40,35 @@ def means(child: Facts) -> list[str]:
         said.append("it runs and waits for its database, or what else it needs; no record is lost or skipped meanwhile")
     elif waits_for(child):
         said.append("it runs and waits; it goes on by itself")
+    elif state(child) == "disabled" and not child.get("override"):
+        said.append(f"enabled = false stands in {child.get('where') or 'config.toml'}, or in one of its defaults")
     elif not healthy(child) and _cause(child) in _MEANS:
-        said.append(_MEANS[_cause(child)])
+        said.append(_crash(child) if _cause(child) == "crash" else _MEANS[_cause(child)])
     if paused := paused_at(child):
         until = "until it is restarted" if stopped(child) else "tried again from time to time"
         said.append(f"{', '.join(paused)}: paused at a record that cannot be handled, {until}")
-    if (child.get("facts") or {}).get("paused"):
-        said.append("its runs are paused: too many failed in a row, or by order")
+    if runs_paused(child):
+        said.append("its runs are paused: too many failed in a row, or by order; a run that succeeds resumes them")
     return said
+
+
+def runs_paused(child: Facts) -> bool:
+    return bool((child.get("facts") or {}).get("paused"))
+
+
+def _crash(child: Facts) -> str:
+    """What an end by itself usually is, by its code or signal and by what the process was doing."""
+    last = child.get("last_exit")
+    number, code = (last.get("signal"), last.get("code")) if isinstance(last, Mapping) else (None, None)
+    if number == 9:
+        return "something outside sent SIGKILL: the kernel short of memory (dmesg), a container's limit, or somebody"
+    if number in _NATIVE:
+        return "native code crashed, often a library's: the stacks say which Python line called it"
+    if code == 0:
+        return "its process left with code 0: sys.exit() or os._exit() in your code or in a library"
+    if isinstance(last, Mapping) and last.get("phase") == "loading":
+        return "importing its module failed"
+    return _MEANS["crash"]
 
 
 def next_steps(child: Facts) -> list[str]:
@@ -77,8 +99,12 @@ def next_steps(child: Facts) -> list[str]:
         return [f"supervisor stack {name}   (what it does at this moment)", f"supervisor logs -f {name}"]
     if not healthy(child):
         return [f"supervisor logs -f {name}", f"supervisor events -f {name}"]
-    if (child.get("facts") or {}).get("paused"):
-        return [f"supervisor history {group}", f"supervisor restart {group}   (it begins to run again)"]
+    if runs_paused(child):
+        return [
+            f"supervisor history {group}",
+            f"supervisor run {group} --wait   (after the fix: a run that succeeds resumes it)",
+            f"supervisor restart {group}   (it begins to run again)",
+        ]
     return [
         f"supervisor logs -f {name}",
         f"supervisor history {group}" if task else f"supervisor status {group} --json",

@@ -38,7 +38,7 @@ def test_a_child_in_backoff_says_all_that_is_known() -> None:
         "              exit code 1",
         "              while running",
         f"  failures    3 in a row, 5 in all, the first at {_clock(NOW - 330)}, 5m ago, the same error 3 times",
-        "              3 of 5 within 10m that are a crash loop; then it is given up (on_crash_loop = fatal)",
+        "              3 so far of 5 within 10m that are a crash loop; then it is given up (on_crash_loop = fatal)",
         "  last run    failed 4s ago, took 0.03s",
         "              ConnectionError",
         "  error       ConnectionError: [Errno 111] refused   tasks/task1.py:18 in run",
@@ -68,7 +68,23 @@ PARTITION = {"topic": "orders", "partition": 2, "position": 114, "lag": 3, "paus
 TROUBLES = {
     "crash": (
         down("a", **BACKOFF, last_exit=_ended("crash", "killed by SIGSEGV", signal=11)),
-        ("is in backoff: killed by SIGSEGV", "ended by itself, or by a signal", "supervisor report a"),
+        ("is in backoff: killed by SIGSEGV", "native code crashed", "supervisor report a"),
+    ),
+    "a kill from outside": (
+        down("a", **BACKOFF, last_exit=_ended("crash", "killed by SIGKILL (not by us)")),
+        ("killed by SIGKILL (not by us)", "something outside sent SIGKILL", "supervisor report a"),
+    ),
+    "an end with 0": (
+        down("a", **BACKOFF, last_exit=_ended("crash", "exited 0, which nobody asked for", code=0, signal=None)),
+        ("exited 0, which nobody asked for", "sys.exit() or os._exit()", "supervisor report a"),
+    ),
+    "a module that raises": (
+        down("a", **BACKOFF, last_exit=_ended("crash", "exited with 1: x", code=1, signal=None, phase="loading")),
+        ("exited with 1: x", "importing its module failed", "supervisor report a"),
+    ),
+    "switched off in the file": (
+        child("a", state="stopped", enabled=False, ready=False, where="config.toml:82"),
+        ("a is disabled", "enabled = false stands in config.toml:82", "supervisor enable a"),
     ),
     "out of memory": (
         down("a", **BACKOFF, last_exit=_ended("oom", "killed by the kernel: out of memory")),
@@ -124,7 +140,7 @@ TROUBLES = {
     ),
     "a paused task": (
         child("a", facts={"paused": "by order"}),
-        ("a is running", "its runs are paused", "supervisor history a"),
+        ("a is running, but its runs are paused", "a run that succeeds resumes them", "supervisor history a"),
     ),
     "disabled by an override": (
         TASK2,
@@ -144,7 +160,12 @@ TROUBLES = {
         ("exited with 1", "crash loop: 10 within 10m; it goes on at the longest wait", "supervisor report a"),
     ),
     "given up after a crash loop": (
-        down("a", state="fatal", reason="crash loop: exited with 1", last_exit=_ended("crash", "exited with 1")),
+        down(
+            "a",
+            state="fatal",
+            reason="crash loop: exited with 1",
+            last_exit=_ended("crash", "exited with 1", code=1, signal=None),
+        ),
         ("crash loop: exited with 1. Not tried again", "ended by itself", "supervisor report a"),
     ),
     "no process to be had": (
