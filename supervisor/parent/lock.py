@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from supervisor.core.errors import AlreadyRunning, SupervisorError
+from supervisor.core.escape import line
 
 MAX_BYTES = 4096
 _MAX_UNSWEPT = 16
@@ -130,7 +131,7 @@ def _already(about: dict[str, Any]) -> str:
     pid, since = about.get("pid"), about.get("since")
     if not isinstance(pid, int):
         return "already running: another supervisor is just starting here; see: supervisor status"
-    return f"already running: pid {pid} since {since}; see: supervisor status"
+    return f"already running: pid {pid} since {line(str(since))[:40]}; see: supervisor status"
 
 
 def _about(fd: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the same examples again")
     given = parser.parse_args()
     here = Path(__file__).parent
-    command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", "-p", "no:faulthandler"]
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", "-o", "faulthandler_timeout=0"]
     command += [f"--hypothesis-seed={given.seed}"] if given.seed is not None else []
     env = {**os.environ, "FORKWARDEN_FUZZ": str(given.examples), "CI": ""}
     files = sorted(here.glob("test_*.py"))

@@ -150,11 +150,13 @@ def test_any_lock_file_is_taken_and_its_words_are_fit_to_be_printed(data: bytes)
         assert all(isinstance(run, str) for run in held.unswept)
         assert len(held.unswept) <= 16
         (where / "lock").write_bytes(data)  # by whoever else may write there
-        with pytest.raises(AlreadyRunning) as refused:
-            lock.acquire(path, "third", pid=os.getpid(), since="then")
+        try:
+            with pytest.raises(AlreadyRunning) as refused:
+                lock.acquire(path, "third", pid=os.getpid(), since="then")
+        finally:
+            held.release()
         assert printable(str(refused.value))
         assert len(str(refused.value)) < 5000
-        held.release()
 
 
 @FUZZ

@@ -224,3 +224,13 @@ def test_an_error_that_says_nothing_of_the_file_loses_no_lock(
         assert lock.check() == "held"
     assert lock.check() == "held"
     lock.release()
+
+
+def test_what_stands_in_the_file_moves_no_cursor(tmp_path: Path) -> None:
+    lock = _acquire(tmp_path / "lock")
+    (tmp_path / "lock").write_text(json.dumps({"pid": 7, "since": "\x1b[2Jnow\n" + "x" * 100}))
+    with pytest.raises(
+        AlreadyRunning, match=r"^already running: pid 7 since \\x1b\[2Jnow x{28}; see: supervisor status$"
+    ):
+        _acquire(tmp_path / "lock")
+    lock.release()
