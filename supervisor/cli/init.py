@@ -13,6 +13,7 @@ from supervisor.cli import options, templates, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit, SupervisorError
+from supervisor.core.escape import escape
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SECTIONS = {"task": templates.TASK_SECTION, "consumer": templates.CONSUMER_SECTION}
@@ -35,8 +36,8 @@ def init(place: Place, folder: str) -> int:
     if find_spec("fastapi"):
         files["app.py"] = templates.APP
     write(folder, files)
-    terminal.say_all(f"created {os.path.join(folder, name)}" for name in files)
-    go = "" if folder == "." else f"cd {folder} && "
+    terminal.say_all(f"created {escape(os.path.join(folder, name))}" for name in files)
+    go = "" if folder == "." else f"cd {escape(folder)} && "
     terminal.tell(f"next: {go}supervisor start   (then, in another terminal: supervisor status)")
     return Exit.OK
 

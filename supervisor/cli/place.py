@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from supervisor import client, logs
+from supervisor.core.escape import escape
 from supervisor.core.paths import Paths
 
 
@@ -26,15 +27,15 @@ class Place:
         return Paths(self.state)
 
     def short(self, path: str) -> str:
-        """Return the path as the person would type it."""
-        return logs.typed(path)
+        """Return the path as the person would type it, fit for a terminal."""
+        return escape(logs.typed(path))
 
 
 def find(option: str | None = None) -> Place:
     """Return the place of --config, else of FORKWARDEN_CONFIG, else of ./config.toml; the file may be absent."""
     config = client.config_file(option)
     sockets = client.sockets(client.state_dir(config))
-    return Place(config, _in_use(sockets), sockets, f" --config {option}" if option else "")
+    return Place(config, _in_use(sockets), sockets, f" --config {escape(option)}" if option else "")
 
 
 def _in_use(sockets: tuple[str, ...]) -> str:

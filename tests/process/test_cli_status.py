@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ import pytest
 from support.project import Project
 from support.stand_in import StandIn
 from support.statuses import ABOUT, STATUS, TASK1, TASK2, child
+from support.terminal import on_terminal, plain
 
 HEAVY = "pydantic multiprocess dill confluent_kafka sqlalchemy psutil asyncio rich starlette h11 kafka schedule tomlkit"
 
@@ -88,7 +87,7 @@ def test_colour_is_a_choice_of_the_environment(own: Project, environment: dict[s
 
 def test_on_a_terminal_the_table_fits_and_has_colour(own: Project) -> None:
     with answering(own):
-        wide, narrow, dumb = (on_terminal(own, "status", COLUMNS=c, TERM=t) for c, t in TERMINALS)
+        wide, narrow, dumb = (on_terminal(own.folder, "status", COLUMNS=c, TERM=t)[1] for c, t in TERMINALS)
     assert "PID" in wide
     assert "\x1b[33m◐ backoff\x1b[0m" in wide
     assert [len(plain(text)) <= 60 for text in narrow.splitlines()] == [True] * 7
@@ -210,29 +209,6 @@ def test_head_closes_the_pipe_quietly(own: Project) -> None:
         os.close(reader)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, b"")
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\x1b\[\d+m", "", text)
-
-
-def on_terminal(own: Project, *arguments: str, **environment: str) -> str:
-    """Run the command on a pseudo terminal; return what it wrote there."""
-    parent, terminal = pty.openpty()
-    env = {**os.environ, "NO_COLOR": "", "FORCE_COLOR": "", **environment}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "supervisor", *arguments], cwd=own.folder, env=env, stdout=terminal, stderr=terminal
-    )
-    os.close(terminal)
-    said = b""
-    try:
-        while piece := os.read(parent, 65536):
-            said += piece
-    except OSError:  # EIO: the other side is closed
-        pass
-    os.close(parent)
-    assert process.wait(60) == 0
-    return said.decode()
 
 
 def run(
