@@ -267,17 +267,21 @@ def _jumps(made: Project, supervisor: Supervisor, offset: float) -> None:
 def _(scene: Scene) -> None:
     spring = 1774747795.0  # 2026-03-29T01:29:55Z: the clock went from 02:00 to 03:00 half an hour ago
     autumn = 1792888195.0  # 2026-10-25T00:29:55Z: the first 02:30 is near
-    _one_night(scene, (autumn, autumn + 3600), "2026-10-25T00:30:00+00:00")
-    _one_night(scene, (spring - 1800, spring), "2026-03-29T01:00:00+00:00")
+    with ExitStack() as stack:
+        in_spring = _night(scene, stack, spring - 1800, "2026-03-29T01:00:00+00:00")
+        in_autumn = _night(scene, stack, autumn, "2026-10-25T00:30:00+00:00")
+        _at(in_spring, spring - time.time())  # to 02:30 as if it existed
+        _at(in_autumn, autumn + 3600 - time.time())  # to the second 02:30 of that night
+        time.sleep(8)  # over these: nothing is to happen
+        for supervisor in (in_spring, in_autumn):
+            assert (supervisor.config.parent / "runs").read_text().count("\n") == 1
 
 
-def _one_night(scene: Scene, moments: tuple[float, float], slot: str) -> None:
+def _night(scene: Scene, stack: ExitStack, begin: float, slot: str) -> Supervisor:
+    """Return a supervisor that, a few seconds after this moment, has made the night's run."""
     config = HEAD + '[tasks.one]\nrun = "mine:tick"\nat = "02:30"\ntimezone = "Europe/Berlin"\ncatch_up = "none"\n'
     made = scene.written(OWN_CLOCK + "def tick(ctx):\n    note('runs', ctx.scheduled_for.isoformat())\n", config)
-    made.write("clock", json.dumps(moments[0] - time.time()))
-    with made.supervisor() as supervisor:
-        supervisor.wait_ready()
-        eventually(lambda: made.lines("runs"), within=60)
-        _at(supervisor, moments[1] - time.time())
-        time.sleep(8)  # over the second 02:30 of that night, or 02:30 as if it existed: nothing is to happen
-        assert made.lines("runs") == [slot]
+    made.write("clock", json.dumps(begin - time.time()))
+    supervisor = stack.enter_context(made.supervisor())
+    assert eventually(lambda: made.lines("runs"), within=60) == [slot]
+    return supervisor
