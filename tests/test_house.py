@@ -43,6 +43,7 @@ DOORS = {
     "supervisor/cli/ahead.py: child": "how long runs took is read from the ledger's file",
     "supervisor/cli/checks/apart.py: forked": "a check runs in a process of its own, as a helper does",
     "supervisor/cli/checks/project.py: child": "whether a resource opens is tried by the child's own code",
+    "supervisor/cli/kafka_lag.py: helper": "how far a group is, is asked in a process of its own",
     "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",
 }
 # One owner per library. A library that is not here has no owner, and no place in the house.
@@ -52,7 +53,10 @@ OWNERS = {
     "setproctitle": ["supervisor/parent/*", "supervisor/child/*", "supervisor/helper/*"],
     "psutil": ["supervisor/child/usage.py", "supervisor/cli/*"],
     "schedule": ["supervisor/child/schedule/*"],
-    "confluent_kafka": ["supervisor/child/kafka/*", "supervisor/child/broker/*", "supervisor/helper/topics.py"],
+    "confluent_kafka": [
+        *("supervisor/child/kafka/*", "supervisor/child/broker/*", "supervisor/helper/topics.py"),
+        "supervisor/helper/kafka_*.py",
+    ],
     "kafka": ["supervisor/helper/*"],
     "pydantic": ["supervisor/core/config/*"],
     "pydantic_core": ["supervisor/core/config/*"],

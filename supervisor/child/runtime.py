@@ -31,6 +31,7 @@ class Runtime:
         self.paths = Paths(birth.supervisor.state_dir)
         self.stopping = False  # SIGTERM came: grace period runs
         self.draining = False  # planned change: finish what is in hand, take nothing new
+        self.held = birth.extra.get("held") is True  # a consumer takes nothing new and stays in its group
         self.dropped = 0  # frames that met a full pipe
         self._count = 0
         self._page = memoryview(birth.page)
@@ -132,6 +133,8 @@ class Runtime:
             self.draining = True
         elif order.verb == "chaos":
             self._chaos = str(order.args.get("how"))
+        elif order.verb == "hold":
+            self.held = order.args.get("on") is True
         else:
             self._orders.append(order)
         self.wake()

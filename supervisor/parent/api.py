@@ -14,7 +14,7 @@ from supervisor.core.overrides import Override
 from supervisor.core.spec import ChildSpec
 from supervisor.core.wire import control
 from supervisor.core.wire.control import Command, Refusal, no_such_child
-from supervisor.parent import chaos, crashes
+from supervisor.parent import chaos, crashes, holding
 from supervisor.parent.clients import Peer
 from supervisor.parent.driver import Driver
 from supervisor.parent.known import Known
@@ -77,6 +77,8 @@ class Api:
                 self._stacks.ask(name, respond)
             case control.Chaos(name, how):
                 _reply(respond, chaos.harm(self._site, self._driver, name, how))
+            case control.Hold(name, on):
+                _reply(respond, holding.hold(self._site, self._driver, name, on=on, who=_who(peer)))
             case control.Reload(dry_run):
                 self._reloading.request(dry_run=dry_run, reply=lambda body: _reloaded(respond, body))
             case control.Stop(now):

@@ -69,7 +69,7 @@ class Around:
                     dump=ends.dump,
                     console=site.console,
                     nofile=site.nofile,
-                    extra={"manual": name in site.manual, **poison},
+                    extra={"manual": name in site.manual, "held": spec.group in site.held, **poison},
                 )
             )
 

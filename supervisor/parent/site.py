@@ -44,6 +44,7 @@ class Site:
     loaded: float  # when the plan in force was read, epoch seconds
     problems: list[dict[str, Any]] = field(default_factory=list)  # of the last reload that was refused
     manual: set[str] = field(default_factory=set)  # disabled tasks that run once by hand
+    held: set[str] = field(default_factory=set)  # consumers that are paused by hand
     stalls: int = 0
     longest_stall: float = 0.0
     escalation: str | None = None

@@ -14,7 +14,10 @@ from supervisor.core.spec import ChildSpec, ConsumerSettings
 from supervisor.core.words import epoch
 from supervisor.parent.known import Known
 
-_OWN = (*("last_run", "lag", "partitions", "records", "outcomes", "topics", "schedule", "last_error", "note", "demo"),)
+_OWN = (
+    *("last_run", "lag", "partitions", "records", "outcomes", "topics", "schedule", "last_error", "note", "demo"),
+    "held",
+)
 _FAR = 2e11  # epoch seconds: beyond the year 8000 no child means what it says
 
 

@@ -129,6 +129,10 @@ COMMANDS: list[tuple[str, ...]] = [
     ("backfill", "fails"),
     ("restart", "quiet"),
     ("chaos", "quiet"),
+    ("kafka", "lag"),
+    ("kafka", "lag", EVIL),
+    ("kafka", "pause", EVIL),
+    ("kafka", EVIL),
     ("add", "task", EVIL),
     ("init", EVIL),
     *((verb, EVIL) for verb in sorted(NAMED)),
@@ -224,7 +228,7 @@ def test_it_is_shown_escaped(heard: dict[tuple[str, ...], str], arguments: tuple
 def test_the_name_of_the_folder_is_not_raw_either(project: Callable[..., Project], verb: str) -> None:
     beside = project()
     made = Project(beside.folder / EVIL, FAST + '\n[tasks.one]\nrun = "mine:one"\nevery = "1h"\n', "def one(): pass\n")
-    more = {"config": ["show"], "add": ["task", "two"], "chaos": ["one", "kill"]}.get(
+    more = {"config": ["show"], "add": ["task", "two"], "chaos": ["one", "kill"], "kafka": ["lag"]}.get(
         verb, ["one"] if verb in NAMED else []
     )
     _, text = on_terminal(beside.folder, verb, *more, "--config", str(made.config))

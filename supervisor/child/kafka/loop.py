@@ -139,7 +139,7 @@ class Loop:
     def _arrange(self) -> None:
         """Pause and resume what differs from what should be; new partitions come unpaused."""
         assigned = self._callbacks.assigned
-        wanted = set(assigned) if self._slow else (self._holds.keys() | self._delays.places) & assigned
+        wanted = set(assigned) if self._slow or self._rt.held else (self._holds.keys() | self._delays.places) & assigned
         now_paused = self._callbacks.paused
         if pause := wanted - now_paused:
             self.consumer.pause([TopicPartition(*place) for place in pause])
@@ -186,6 +186,6 @@ class Loop:
         calls = self._callbacks
         statistics = self._ends.added(calls.statistics, calls.paused)
         found = lag.standings(calls.assigned, self._handover.positions(), statistics, self._holds.keys())
-        self._report.set(records=self._handover.handled, **lag.facts(found))
+        self._report.set(records=self._handover.handled, held=self._rt.held, **lag.facts(found))
         self._report.flush()
         self._client_log.flush()

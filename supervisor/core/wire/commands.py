@@ -76,7 +76,15 @@ class Chaos:
     how: str  # one of CHAOS
 
 
-Command = Status | ChildDetail | Restart | Enable | Disable | Run | Reload | Stop | Stack | Chaos
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A consumer handles nothing more and stays in its group (`on`), or goes on."""
+
+    name: str
+    on: bool
+
+
+Command = Status | ChildDetail | Restart | Enable | Disable | Run | Reload | Stop | Stack | Chaos | Hold
 
 
 def waits(command: Command) -> bool:
@@ -109,6 +117,8 @@ def describe(command: Command) -> str:
             return f"stacks of {name}"
         case Chaos(name, how):
             return f"chaos {name}: {how}"
+        case Hold(name, on):
+            return f"{'pause' if on else 'resume'} {name}"
         case _:
             return type(command).__name__.lower()
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from supervisor.core import names
@@ -22,6 +23,7 @@ from supervisor.core.wire.commands import (
     Command,
     Disable,
     Enable,
+    Hold,
     Reload,
     Restart,
     Run,
@@ -39,6 +41,7 @@ __all__ = [
     "Command",
     "Disable",
     "Enable",
+    "Hold",
     "Refusal",
     "Reload",
     "Restart",
@@ -150,6 +153,8 @@ _VERBS: dict[str, _Form] = {
     "run": _Form("POST", Run, {**_SLOT, **_KIND, "wait": _flag("wait")}),
     "stack": _Form("GET", Stack),
     "chaos": _Form("POST", Chaos, _HOW),
+    "pause": _Form("POST", partial(Hold, on=True)),
+    "resume": _Form("POST", partial(Hold, on=False)),
 }
 
 

@@ -165,7 +165,10 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parent to child. `verb`: drain, run, pause, resume, poison, topic, stack, usage, chaos; `args` are its own."""
+    """Parent to child, `args` are the verb's own.
+
+    `verb`: drain, run, pause, resume, hold, poison, topic, stack, usage, chaos.
+    """
 
     verb: str
     args: Mapping[str, Any]

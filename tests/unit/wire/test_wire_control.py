@@ -16,6 +16,7 @@ from supervisor.core.wire.control import (
     Command,
     Disable,
     Enable,
+    Hold,
     Refusal,
     Reload,
     Restart,
@@ -61,6 +62,8 @@ def _refused(method: str, target: str, body: object = None) -> Refusal:
         ("POST", "/v1/stop", None, Stop(now=False)),
         ("GET", "/v1/children/orders:2/stack", None, Stack("orders:2")),
         ("POST", "/v1/children/orders/chaos", {"how": "leak"}, Chaos("orders", "leak")),
+        ("POST", "/v1/children/orders/pause", None, Hold("orders", on=True)),
+        ("POST", "/v1/children/orders/resume", {}, Hold("orders", on=False)),
     ],
 )
 def test_each_path_makes_its_command(method: str, target: str, body: object, command: Command) -> None:
@@ -211,6 +214,8 @@ def test_a_command_is_described_in_one_line() -> None:
             Stop(now=False),
             Stack("orders"),
             Chaos("orders", "hang"),
+            Hold("orders", on=True),
+            Hold("orders", on=False),
         )
     ]
     assert told == [
@@ -225,6 +230,8 @@ def test_a_command_is_described_in_one_line() -> None:
         "stop",
         "stacks of orders",
         "chaos orders: hang",
+        "pause orders",
+        "resume orders",
     ]
 
 
