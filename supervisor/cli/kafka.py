@@ -17,6 +17,8 @@ from supervisor.core.escape import line
 
 ACTIONS = {
     "lag": ("kafka_lag", "Show how far behind consumers are, by partition."),
+    "tail": ("kafka_records", "Show the newest records of a topic; -f follows."),
+    "produce": ("kafka_records", "Write a record."),
     "pause": ("kafka", "Let a consumer rest; it stays in its group."),
     "resume": ("kafka", "Let it go on."),
 }

@@ -35,6 +35,19 @@ def one(known: dict[str, ConsumerSettings], name: str) -> ConsumerSettings:
     return known[name]
 
 
+def of_topic(known: dict[str, ConsumerSettings], topic: str, like: str | None) -> ConsumerSettings:
+    """Return the consumer whose broker is meant: `like`, or one with that topic, or any when all have one broker."""
+    if like is not None:
+        return one(known, like)
+    named = [each for each in known.values() if topic in (*each.topics, each.dead_letter_topic)]
+    reached = {repr((each.bootstrap_servers, sorted(each.properties.items()))) for each in known.values()}
+    if not named and len(reached) > 1:
+        raise WrongUsage(f"which broker? say which consumer reaches it: --like NAME ({', '.join(sorted(known))})")
+    if not known:
+        raise NoSuchChild("there is no consumer in config.toml, so no broker: supervisor add consumer NAME")
+    return (named or list(known.values()))[0]
+
+
 def ask_broker(place: Place, function: Callable[..., Any], settings: ConsumerSettings, *args: Any) -> Any:
     """Call function(settings, bootstrap, seconds, *args) in a process of its own; a text is why it failed."""
     where = bootstrap(place, settings)
