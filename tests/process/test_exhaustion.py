@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.disk import fill, kept_full
 from support.eventually import eventually
 from support.project import FAST, NOTE, Project
 from support.supervisor_process import NotAnswering, Supervisor
@@ -157,27 +158,15 @@ def small_disk(project: Callable[..., Project]) -> Iterator[Project]:
         subprocess.run(["umount", "-l", str(made.state)], check=True)
 
 
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with open(ballast, "ab", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-    return ballast
-
-
 def test_a_full_disk_costs_lines_and_is_said_and_recovers_by_itself(small_disk: Project) -> None:
     with small_disk.supervisor() as supervisor:
         supervisor.wait_ready()
         two = supervisor.pid_of("two")
-        ballast = fill(small_disk.state)
-        code, body = supervisor.request("POST", "/v1/children/two/disable", {"note": "no room"})
-        assert code == 500
-        assert "two is off now, but that could not be saved" in body["error"]
-        supervisor.wait_child("two", lambda child: child["state"] == "stopped")
+        with kept_full(small_disk.state) as ballast:
+            code, body = supervisor.request("POST", "/v1/children/two/disable", {"note": "no room"})
+            assert code == 500
+            assert "two is off now, but that could not be saved" in body["error"]
+            supervisor.wait_child("two", lambda child: child["state"] == "stopped")
         assert not alive(two)
         eventually(lambda: "not saved" in str(supervisor.status()["supervisor"]["notes"]), within=30)
         os.kill(supervisor.pid_of("one"), signal.SIGKILL)
@@ -196,9 +185,9 @@ def test_a_full_disk_costs_lines_and_is_said_and_recovers_by_itself(small_disk: 
 def test_a_disk_that_is_full_at_the_end_keeps_no_stop_up(small_disk: Project) -> None:
     with small_disk.supervisor() as supervisor:
         supervisor.wait_ready()
-        fill(small_disk.state)
-        supervisor.request("POST", "/v1/children/two/disable", {})
-        assert supervisor.stop() == 0, supervisor.stderr
+        with kept_full(small_disk.state):
+            supervisor.request("POST", "/v1/children/two/disable", {})
+            assert supervisor.stop() == 0, supervisor.stderr
         assert "Traceback" not in supervisor.stderr
         assert "toggles are not saved" in supervisor.stderr
 
