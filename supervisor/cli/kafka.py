@@ -19,6 +19,7 @@ ACTIONS = {
     "lag": ("kafka_lag", "Show how far behind consumers are, by partition."),
     "tail": ("kafka_records", "Show the newest records of a topic; -f follows."),
     "produce": ("kafka_records", "Write a record."),
+    "dlq": ("kafka_dlq", "List, show and replay dead letters."),
     "pause": ("kafka", "Let a consumer rest; it stays in its group."),
     "resume": ("kafka", "Let it go on."),
 }

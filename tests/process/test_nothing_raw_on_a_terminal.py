@@ -134,6 +134,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("kafka", "pause", EVIL),
     ("kafka", EVIL),
     ("kafka", "tail", "t"),
+    *(("kafka", "dlq", action, "c") for action in ("ls", "show", "replay")),
+    ("kafka", "dlq", "ls", "c", "--where", EVIL),
     ("kafka", "tail", EVIL),
     ("kafka", "produce", EVIL, EVIL, "--key", EVIL, "--header", EVIL),
     ("add", "task", EVIL),
