@@ -132,8 +132,8 @@ def _(scene: Scene) -> None:
         assert [neighbour.wait() for neighbour in neighbours] == [0] * NEIGHBOURS
         assert all(map(alive, spared))
         supervisor.wait_ready()
-        (cause,) = {child["last_exit"]["cause"] for child in supervisor.status()["children"] if child["last_exit"]}
-        assert cause == "oom"
+        causes = {child["last_exit"]["cause"] for child in supervisor.status()["children"] if child["last_exit"]}
+        assert "oom" in causes, causes  # of two that the kernel took together one is told; and a starved one may hang
 
 
 def _score(pid: int) -> int:
