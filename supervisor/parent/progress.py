@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from supervisor.core.kafka import page
 from supervisor.core.paths import Paths
@@ -34,9 +35,10 @@ def _prepare(path: str, members: int) -> str | None:
             raise
         said, fd = _put_aside(path, "not a file")
     try:
-        end = os.fstat(fd).st_size
-        if end:
-            found = page.read_header(os.pread(fd, page.HEADER, 0))
+        status = os.fstat(fd)
+        end = status.st_size
+        if end or not stat.S_ISREG(status.st_mode):
+            found = page.read_header(os.pread(fd, page.HEADER, 0)) if end else "not a file"
             if isinstance(found, str):
                 os.close(fd)
                 said, fd = _put_aside(path, found)

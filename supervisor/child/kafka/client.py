@@ -120,6 +120,7 @@ class Client(threading.Thread):
         watchdog.start()
         loop.finish()
         loop.consumer.close()
+        self._callbacks.progress.close()
         watchdog.cancel()
         self._report.set(member=None)
 

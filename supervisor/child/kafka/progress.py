@@ -29,10 +29,12 @@ FULL = (
 
 @dataclass(slots=True)
 class _Held:
-    """A partition that is ours: the cell as it is written next, and where."""
+    """A partition that is ours: its cell, and where that is. Position and sequence change with each record."""
 
     cell: Cell
     index: int | None
+    sequence: int
+    position: int
 
 
 class Progress:
@@ -71,13 +73,23 @@ class Progress:
         except OSError as e:
             os.close(fd)
             raise ValueError(f"{path}: another process writes for this member") from e
-        self._map = mmap.mmap(fd, end)
+        self._fd, self._map = fd, mmap.mmap(fd, end)
         self._view = memoryview(self._map)
         self._regions = (end - page.HEADER) // page.REGION
         for index, cell in page.cells(self._view, self._region):
             if cell is not None:
                 self._indexes[_key(cell)] = index
             self._free = index + 1
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        with self._lock:
+            self._held.clear()
+            if self._map is not None:
+                self._view.release()
+                self._map.close()
+                os.close(self._fd)
+                self._map = None
 
     def begin(
         self, scope: bytes, topics: Mapping[str, bytes], committed: Mapping[Place, int], places: set[Place]
@@ -113,9 +125,8 @@ class Progress:
         position = max(base, page.NEVER) if said.position is None else said.position
         cell = Cell(scope, topic, place[1], said.generation, position, base)
         index = self._indexes.get(_key(cell))
-        if index is not None and (before := page.read(self._view, self._region, index)) is not None:
-            cell = replace(cell, sequence=before.sequence)
-        self._held[place] = _Held(cell, index)
+        before = None if index is None else page.read(self._view, self._region, index)
+        self._held[place] = _Held(cell, index, before.sequence if before else 0, position)
         if said.rewound:
             log.info("%s:%d: its offsets were set back: it is read again from there", *place)
             self._put(self._held[place])
@@ -124,12 +135,12 @@ class Progress:
         """All before `position` is handled."""
         with self._lock:
             held = self._held.get(place)
-            if held is None or position == held.cell.position:
+            if held is None or position == held.position:
                 return
-            if position < held.cell.position:  # the log itself begins anew: what was said of it is over
-                base = min(held.cell.base, position)
-                held.cell = replace(held.cell, generation=held.cell.generation + 1, base=base)
-            held.cell = replace(held.cell, position=position)
+            if position < held.position:  # the log itself begins anew: what was said of it is over
+                generation, base = held.cell.generation + 1, min(held.cell.base, position)
+                held.cell = replace(held.cell, generation=generation, base=base)
+            held.position = position
             self._put(held)
 
     def committed(self, offsets: Mapping[Place, int]) -> None:
@@ -150,15 +161,15 @@ class Progress:
         if held.index is None:
             self._find_room(held)
         if held.index is not None:
-            held.cell = page.write(self._view, self._region, held.index, held.cell)
+            held.sequence += 1
+            page.put(self._view, self._region, held.index, held.cell, held.sequence, held.position)
 
     def _find_room(self, held: _Held) -> None:
         """A free cell, or one of another cluster or group. What a set-back was noted in is kept: others rely on it."""
         if self._free < page.CELLS:
             held.index, self._free = self._free, self._free + 1
         elif (old := self._outlived(held.cell.scope)) is not None:
-            held.index, sequence = old
-            held.cell = replace(held.cell, sequence=sequence)  # of its two copies the higher one counts
+            held.index, held.sequence = old  # of the two copies the higher one counts
             self._indexes = {key: index for key, index in self._indexes.items() if index != held.index}
         else:
             if not self._full:

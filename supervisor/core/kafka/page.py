@@ -21,7 +21,8 @@ NEVER = -1  # the committed offset of a partition where nothing was committed
 
 _MAGIC = b"fw-page\0"
 _HEADER = struct.Struct("<8sIII16sI")  # magic, version, regions, cells, boot, checksum
-_COPY = struct.Struct("<IiQQqq8s16s")  # checksum, partition, sequence, generation, position, base, scope, topic
+_SUM = struct.Struct("<I")  # checksum, of what follows
+_BODY = struct.Struct("<iQQqq8s16s")  # partition, sequence, generation, position, base, scope, topic
 _HALF = CELL // 2
 _EMPTY = bytes(CELL)
 
@@ -55,7 +56,7 @@ def size(regions: int) -> int:
 def header(regions: int, boot: bytes) -> bytes:
     """`boot`, 16 bytes: until the machine's next start what is written here is there for all its processes."""
     raw = _HEADER.pack(_MAGIC, VERSION, regions, CELLS, boot, 0)[:-4]
-    return raw + struct.pack("<I", zlib.crc32(raw))
+    return raw + _SUM.pack(zlib.crc32(raw))
 
 
 def read_header(raw: bytes) -> Header | str:
@@ -81,9 +82,15 @@ def read(page: memoryview | bytes, region: int, index: int) -> Cell | None:
 
 def write(page: memoryview, region: int, index: int, cell: Cell) -> Cell:
     """Write over the older copy; return the cell as the next write needs it."""
-    written = replace(cell, sequence=cell.sequence + 1)
-    _put(page, HEADER + region * REGION + index * CELL + written.sequence % 2 * _HALF, written)
-    return written
+    put(page, region, index, cell, cell.sequence + 1, cell.position)
+    return replace(cell, sequence=cell.sequence + 1)
+
+
+def put(page: memoryview, region: int, index: int, cell: Cell, sequence: int, position: int) -> None:
+    """As `write`, with a newer sequence and position: once for each record, so it does no more than it must."""
+    body = _BODY.pack(cell.partition, sequence, cell.generation, position, cell.base, cell.scope, cell.topic)
+    at = HEADER + region * REGION + index * CELL + sequence % 2 * _HALF
+    page[at : at + _HALF] = _SUM.pack(zlib.crc32(body)) + body
 
 
 def cells(page: memoryview | bytes, region: int) -> Iterator[tuple[int, Cell | None]]:
@@ -95,17 +102,9 @@ def cells(page: memoryview | bytes, region: int) -> Iterator[tuple[int, Cell | N
         yield index, read(page, region, index)
 
 
-def _put(page: memoryview, at: int, cell: Cell) -> None:
-    raw = bytearray(_COPY.size)
-    fields = (cell.partition, cell.sequence, cell.generation, cell.position, cell.base, cell.scope, cell.topic)
-    _COPY.pack_into(raw, 0, 0, *fields)
-    struct.pack_into("<I", raw, 0, zlib.crc32(raw[4:]))
-    page[at : at + _HALF] = raw
-
-
 def _copy(page: memoryview | bytes, at: int) -> Cell | None:
     raw = bytes(page[at : at + _HALF])
-    checksum, partition, sequence, generation, position, base, scope, topic = _COPY.unpack(raw)
-    if not sequence or checksum != zlib.crc32(raw[4:]):
+    partition, sequence, generation, position, base, scope, topic = _BODY.unpack_from(raw, _SUM.size)
+    if not sequence or _SUM.unpack_from(raw)[0] != zlib.crc32(raw[_SUM.size :]):
         return None
     return Cell(scope, topic, partition, generation, position, base, sequence)
