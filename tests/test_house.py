@@ -46,6 +46,7 @@ DOORS = {
     "supervisor/cli/kafka_lag.py: helper": "how far a group is, is asked in a process of its own",
     "supervisor/cli/kafka_records.py: helper": "records are read and written in a process of its own",
     "supervisor/cli/kafka_dlq.py: helper": "dead letters are read and sent back in a process of its own",
+    "supervisor/cli/kafka_reset.py: helper": "a group's offsets are set in a process of its own",
     "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",
 }
 # One owner per library. A library that is not here has no owner, and no place in the house.

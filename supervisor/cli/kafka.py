@@ -20,6 +20,7 @@ ACTIONS = {
     "tail": ("kafka_records", "Show the newest records of a topic; -f follows."),
     "produce": ("kafka_records", "Write a record."),
     "dlq": ("kafka_dlq", "List, show and replay dead letters."),
+    "reset-offsets": ("kafka_reset", "Set where a consumer reads on."),
     "pause": ("kafka", "Let a consumer rest; it stays in its group."),
     "resume": ("kafka", "Let it go on."),
 }

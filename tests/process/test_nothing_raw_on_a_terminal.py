@@ -134,6 +134,7 @@ COMMANDS: list[tuple[str, ...]] = [
     ("kafka", "pause", EVIL),
     ("kafka", EVIL),
     ("kafka", "tail", "t"),
+    ("kafka", "reset-offsets", "c", "--to", EVIL),
     *(("kafka", "dlq", action, "c") for action in ("ls", "show", "replay")),
     ("kafka", "dlq", "ls", "c", "--where", EVIL),
     ("kafka", "tail", EVIL),
