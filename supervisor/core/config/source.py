@@ -254,8 +254,7 @@ def _paths(data: Any) -> Iterator[Path]:
         value, path = stack.pop()
         for key, inner in _inside(value):
             yield (*path, key)
-            if len(path) < MOST_LEVELS:
-                stack.append((inner, (*path, key)))
+            stack.append((inner, (*path, key)))
 
 
 def _excerpt(lines: list[str], line: int, *, first: int) -> str:
