@@ -105,7 +105,7 @@ def test_the_command_shows_every_thread_and_nothing_raw(project: Callable[..., P
         assert told.returncode == 0, told.stderr
         assert "thread MainThread:" in told.stdout
         assert "thread helper \\x1b[31m:" in told.stdout
-        assert "in spin" in told.stdout
+        assert "in helper" in told.stdout
         assert "\x1b" not in told.stdout
         assert '"busy"' in supervisor.cli("stack", "busy", "--json").stdout
 
