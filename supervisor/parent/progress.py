@@ -40,9 +40,9 @@ def _prepare(path: str, members: int) -> str | None:
         if end or not stat.S_ISREG(status.st_mode):
             found = page.read_header(os.pread(fd, page.HEADER, 0)) if end else "not a file"
             if isinstance(found, str):
-                os.close(fd)
-                said, fd = _put_aside(path, found)
-                end = 0
+                said, new = _put_aside(path, found)
+                os.close(fd)  # only now: who cannot make a new one closes it below
+                fd, end = new, 0
             elif found.boot != _boot():
                 os.ftruncate(fd, 0)  # after a power cut the disk may have it and not what the handlers wrote
                 end = 0

@@ -257,3 +257,16 @@ def test_without_a_place_for_it_the_consumer_runs_without(tmp_path: Path, caplog
     assert known == {}
     assert "no progress page" in caplog.text
     found.handled(T0, 1)
+
+
+def test_what_cannot_be_put_aside_is_said_with_its_own_reason_and_leaves_nothing_open(
+    path: str, tmp_path: Path
+) -> None:
+    Path(path).write_bytes(b"of another program")
+    os.mkdir(path + ".aside")
+    before = os.listdir("/proc/self/fd")
+    said = progress.prepare(Paths(str(tmp_path)), "c", 2)
+    assert said is not None
+    assert "Is a directory" in said
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert Path(path).read_bytes() == b"of another program"
