@@ -11,42 +11,12 @@ import signal
 from faults.catalogue import fault
 from faults.scene import CONFIG, HEAD, ONE, WELL, Scene, cgroup, kept, limit_memory, started_in, told
 from support.eventually import eventually
+from support.pipe_code import MESSAGES
 from support.project import Project
 from support.supervisor_process import Supervisor
 from support.system import alive, descriptors, rss
 
 QUIET = CONFIG.replace('timeout = "1h"', 'timeout = "1s"\nkill_after = "500ms"')
-MESSAGES = """
-import fcntl, json
-
-
-def messages():
-    found = []
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        try:
-            link, flags = os.readlink(f"/proc/self/fd/{fd}"), fcntl.fcntl(fd, fcntl.F_GETFL)
-        except OSError:
-            continue
-        if fd > 2 and link.startswith("pipe:") and flags & os.O_ACCMODE == os.O_WRONLY:
-            found.append(fd)
-    (fd,) = found
-    return fd
-
-
-def say(data):
-    while True:
-        try:
-            return os.write(messages(), data)
-        except BlockingIOError:
-            time.sleep(0.01)
-
-
-def frame(body):
-    data = json.dumps(body).encode()
-    return len(data).to_bytes(4, "big") + data
-
-
-"""
 
 
 @fault("C1", "exits with 0 unasked", injected="os._exit(0) in a run", expected="replaced, counted, and said so")

@@ -254,7 +254,7 @@ def _jumps(made: Project, supervisor: Supervisor, offset: float) -> None:
     """Set the clock; not within a run: what falls due while one runs is an overlap."""
     ran = len(made.lines("runs"))
     eventually(lambda: len(made.lines("runs")) > ran, within=30)
-    time.sleep(0.3)
+    supervisor.wait_child("one", lambda child: child["phase"] == "idle")
     _at(supervisor, offset)
 
 

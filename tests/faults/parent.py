@@ -20,7 +20,7 @@ from support.disk import fill
 from support.eventually import eventually
 from support.project import Project
 from support.supervisor_process import Supervisor, connected
-from support.system import alive, descriptors, of_this_session, rss, state
+from support.system import alive, of_this_session, rss, state
 
 CODE = "def tick():\n    note('runs', os.getpid())\n"
 GET = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -363,16 +363,16 @@ def _(scene: Scene) -> None:
 @fault(
     "P16",
     "out of descriptors",
-    injected="RLIMIT_NOFILE set to what is open",
+    injected="RLIMIT_NOFILE of 3, under a running supervisor",
     expected="it lives, says so, and replaces the dead as soon as it has some",
 )
 def _(scene: Scene) -> None:
     with _made(scene).supervisor() as supervisor:
         pid = supervisor.pid_of("one")
         soft, hard = resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE, (descriptors(supervisor.pid), hard))
+        resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE, (3, hard))  # whatever is closed, no number is free
         os.kill(pid, signal.SIGKILL)
-        time.sleep(2)
+        eventually(lambda: "could not be forked" in supervisor.stderr, within=30)
         assert supervisor.running
         resource.prlimit(supervisor.pid, resource.RLIMIT_NOFILE, (soft, hard))
         supervisor.wait_child("one", lambda child: child["ready"] and child["pid"] != pid, within=60)

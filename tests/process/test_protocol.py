@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.eventually import eventually
+from support.pipe_code import MESSAGES
 from support.project import FAST, NOTE, Project
 from support.supervisor_process import Supervisor
 from support.system import rss
@@ -32,39 +33,10 @@ every = "200ms"
 )
 HEAD = (
     NOTE
+    + MESSAGES
     + """
-import fcntl
-import json
-
-
 def well():
     note("well")
-
-
-def messages():
-    found = []
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        try:
-            link, flags = os.readlink(f"/proc/self/fd/{fd}"), fcntl.fcntl(fd, fcntl.F_GETFL)
-        except OSError:
-            continue
-        if fd > 2 and link.startswith("pipe:") and flags & os.O_ACCMODE == os.O_WRONLY:
-            found.append(fd)
-    (fd,) = found
-    return fd
-
-
-def frame(body):
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return len(data).to_bytes(4, "big") + data
-
-
-def say(data):
-    while True:
-        try:
-            return os.write(messages(), data)
-        except BlockingIOError:
-            time.sleep(0.01)
 
 
 def tick():
