@@ -135,8 +135,8 @@ class Handover:
 
     @property
     def busy(self) -> bool:
-        """Something was read and is not handled yet."""
-        return bool(self._batches or self._in_hand)
+        """Something was read and is not handled yet; between two records of a batch nothing is in hand."""
+        return bool(self._in_hand) or self.most_open() > 0
 
     def wait(self, timeout: float, *, for_room: bool) -> None:
         """Sleep until the main thread ends, has room, or the time is over."""
