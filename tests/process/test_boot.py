@@ -147,12 +147,15 @@ def test_a_user_module_that_is_no_module_is_the_childs_trouble_alone(made: Proje
 
 
 def test_a_log_file_that_cannot_be_opened_costs_the_log_only(made: Project) -> None:
-    (made.state / "logs").mkdir(parents=True, mode=0o700)
-    made.state.chmod(0o700)
-    (made.state / "logs" / "one.log").symlink_to("/etc/passwd")
-    before = os.stat("/etc/passwd").st_size
+    log, before = made.state / "logs" / "one.log", os.stat("/etc/passwd").st_size
     with made.supervisor() as supervisor:
-        assert held(supervisor.pid_of("one"))[1] == "/dev/null"
+        supervisor.wait_ready()
+        first = supervisor.pid_of("one")
+        log.unlink()
+        log.symlink_to("/etc/passwd")  # a start would put it aside
+        os.kill(first, signal.SIGKILL)
+        child = supervisor.wait_child("one", lambda child: child["pid"] not in (None, first) and child["ready"])
+        assert held(child["pid"])[1] == "/dev/null"
         seen(made)
     assert os.stat("/etc/passwd").st_size == before
 
