@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_a_file_of_the_first_release_gets_the_new_columns_or_stays_as_it_was(tmp
 
 
 def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    for number in range(1, 30):
+    for number in range(1, 50):
         path = str(tmp_path / f"new{number}.db")
         if (pid := os.fork()) == 0:
             reopened(path, number)
@@ -146,7 +147,7 @@ def test_a_new_file_is_whole_or_not_there(tmp_path: Path) -> None:
         os.unlink(path)
         if os.WIFEXITED(status):
             break
-    assert 10 < number < 29
+    assert 15 < number < 49
 
 
 def test_what_a_deleted_file_left_beside_it_is_not_played_into_the_new_one(tmp_path: Path) -> None:
@@ -177,15 +178,19 @@ def first_release(path: str) -> None:
 
 
 def reopened(path: str, die_before: int) -> None:
-    """Open it as a runner does, and die in front of that statement. Never returns."""
+    """Open it as a runner does, and die in front of that statement, or step in the file system. Never returns."""
     seen = 0
+
+    def step(event: str, args: tuple[object, ...] = ()) -> None:
+        nonlocal seen
+        counted = event in ("execute", "open", "os.rename", "os.remove")
+        seen += counted
+        if counted and seen == die_before:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     class Dying(sqlite3.Connection):
         def execute(self, *args: object) -> sqlite3.Cursor:
-            nonlocal seen
-            seen += 1
-            if seen == die_before:
-                os.kill(os.getpid(), signal.SIGKILL)
+            step("execute")
             return super().execute(*args)  # type: ignore[arg-type]
 
     made = sqlite3.connect
@@ -194,6 +199,7 @@ def reopened(path: str, die_before: int) -> None:
         return made(*args, **settings, factory=Dying)  # type: ignore[call-overload, no-any-return]
 
     sqlite3.connect = dying  # type: ignore[assignment]
+    sys.addaudithook(step)
     try:
         connect(path).close()
     finally:

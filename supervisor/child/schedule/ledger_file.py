@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -52,35 +54,54 @@ def connect(path: str) -> sqlite3.Connection:
         if (said := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(said)
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut may lose the last rows
         if version < VERSION:
             _make(db, version)
+        _begin_log(db, f"{path}-wal")
+        db.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut may lose the last rows
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _build(path: str) -> None:
-    """Make a new file beside its place, without a journal on the disk and without fsync: they cost five times the rest.
+def _begin_log(db: sqlite3.Connection, log: str) -> None:
+    """Write the first change without fsync: behind a log that is empty stands nothing that could be mixed up with it.
 
-    It gets its name when it is whole. What a power cut leaves of it has no records, and is made again.
+    SQLite would wait for the disk twice, and with it each child of a start.
+    """
+    with suppress(OSError, sqlite3.OperationalError):  # disk full, locked: what is written later says so
+        if os.stat(log).st_size == 0:
+            db.execute("PRAGMA synchronous = OFF")
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('pid', ?)", (os.getpid(),))
+
+
+def _build(path: str) -> None:
+    """Write a new file beside its place, without fsync: it gets its name when it is whole.
+
+    What a power cut leaves of it has no records, and is made again.
     """
     fresh = f"{path}.new"
     try:
         _remove(fresh)  # of one who was killed
-        db = sqlite3.connect(fresh, isolation_level=None)
-        try:
-            db.execute("PRAGMA journal_mode = MEMORY")
-            db.execute("PRAGMA synchronous = OFF")
-            _make(db, 0)
-            db.execute("PRAGMA journal_mode = WAL")
-        finally:
-            db.close()
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as file:
+            file.write(_empty())
         _remove(path)  # the log of changes of a file that was deleted would be played into this one
         os.rename(fresh, path)
     except OSError as e:
         raise sqlite3.OperationalError(f"it cannot be made: {e.strerror or e}") from e
+
+
+@functools.cache
+def _empty() -> bytes:
+    """Return the bytes of a ledger without records: made once, before the fork, and not once by each child."""
+    db = sqlite3.connect(MEMORY, isolation_level=None)
+    try:
+        _make(db, 0)
+        image = bytearray(db.serialize())
+    finally:
+        db.close()
+    image[18:20] = b"\2\2"  # read and written with a log of changes: PRAGMA journal_mode cannot say it in memory
+    return bytes(image)
 
 
 def _remove(path: str) -> None:
@@ -119,6 +140,7 @@ def _odd(path: str) -> list[str]:
 def warm_up() -> None:
     """Let SQLite set itself up; nothing stays open."""
     connect(MEMORY).close()
+    _empty()
 
 
 def identity(path: str) -> tuple[int, int] | None:
