@@ -23,13 +23,13 @@ Record = Mapping[str, Any]
 
 _GLYPHS = {
     **dict.fromkeys(("start", "started", "starting", "spawned"), "▶"),
-    **dict.fromkeys(("ready", "running", "reloaded", "resumed", "enabled"), "●"),
+    **dict.fromkeys(("ready", "running", "reloaded", "resumed", "enabled", "rolled"), "●"),
     **dict.fromkeys(("ok", "run_ok"), "✓"),
     **dict.fromkeys(("exit", "died", "crash", "failed", "fatal", "hung", "stuck", "oom", "killed", "lost"), "✗"),
     **dict.fromkeys(("run_failed", "timed_out", "start_timeout", "error", "dead_letter", "crash_loop"), "✗"),
     **dict.fromkeys(("disabled", "skipped", "missed", "run_skipped", "run_missed", "paused"), "○"),
     **dict.fromkeys(("stop", "stopping", "stopped", "interrupted", "draining"), "■"),
-    **dict.fromkeys(("backoff", "waiting", "retry"), "◐"),
+    **dict.fromkeys(("backoff", "waiting", "retry", "rolling"), "◐"),
 }
 _COLOURS = {"▶": 36, "●": 32, "✓": 32, "✗": 31, "○": 90, "■": 34, "◐": 33}
 _LEVELS = {"warning": 33, "error": 31, "critical": 31, "debug": 90}

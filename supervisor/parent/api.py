@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from supervisor import __version__
-from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import How
 from supervisor.core.overrides import Override
 from supervisor.core.spec import ChildSpec
@@ -65,8 +64,7 @@ class Api:
             case control.ChildDetail(name):
                 respond.send(200, self._detail(name))
             case control.Restart(name, now):
-                self._restart(name, peer, now=now)
-                respond.send(200, {"restarting": self._site.members(name)})
+                respond.send(200, self._restart(name, peer, now=now))
             case control.Enable(name, note, now):
                 self._toggle(name, peer, respond, enabled=True, seconds=None, note=note, now=now)
             case control.Disable(name, seconds, note, now):
@@ -134,11 +132,15 @@ class Api:
             members.append(self._child(member) | detail(child, known, moment()) | more)
         return members[0] if len(members) == 1 else {"name": name, "members": members}
 
-    def _restart(self, name: str, peer: Peer, *, now: bool) -> None:
+    def _restart(self, name: str, peer: Peer, *, now: bool) -> dict[str, Any]:
+        at, members = time.monotonic(), self._site.members(name)
         how = How.STOP if now else How.DRAIN
-        for member in self._site.members(name):
-            at = time.monotonic()
-            self._driver.feed(member, ev.Restart(how, f"restart asked for by {_who(peer)}"), at)
+        fleet = self._site.fleet
+        self._driver.act(fleet.restart(members, f"restart asked for by {_who(peer)}", at, how), at)
+        if fleet.specs[members[0]].group not in fleet.rolling:
+            return {"restarting": members}
+        text = f"{name}: restarting {len(members)} processes one after the other; see: supervisor events -f {name}"
+        return {"restarting": members, "text": text}
 
     def _toggle(
         self, name: str, peer: Peer, respond: Respond, *, enabled: bool, seconds: float | None, note: str, now: bool

@@ -46,7 +46,7 @@ class Known:
         self.bye = ""
         self.curve.clear()
         self.starts += 1
-        for key in ("waiting", "note", "usage", "progress", "progress_text"):
+        for key in ("waiting", "note", "usage", "progress", "progress_text", "joined"):
             self.facts.pop(key, None)
 
     def lose_run(self, task: str, now: float) -> None:

@@ -131,11 +131,16 @@ class Supervisor:
             self.site.notify.status(summary(self.fleet))
         for name in self.code.changed():
             self.driver.feed(name, ev.Restart(why="its code changed"), now)
+        self.driver.act(self.fleet.roll(self._has_joined, now), now)
         self.site.journal.alive(time.time())
         self.guarding.keep(now)
         self._check_state_folder(now)
         if self.keepers.all_gone(now) and not self.fleet.shutdown:
             self.stop("the last web process has gone", kill=False)
+
+    def _has_joined(self, name: str) -> bool:
+        """Of a consumer: partitions came to its process, or it says that none is left for it."""
+        return self.driver.known[name].facts.get("joined") is True
 
     def _check_state_folder(self, now: float) -> None:
         """Somebody may have removed it, or parts of it. The lock first: without it nothing here is ours to make."""
@@ -230,6 +235,7 @@ def notes_of(site: Site, server: Server, lock: Lock) -> list[Callable[[], str | 
     """What goes wrong beside the children, for `status`."""
     return [
         lambda: site.toggles.note,
+        lambda: "; ".join(site.fleet.rolling.notes()) or None,
         lambda: site.journal.problem,
         lambda: site.events.problem,
         lambda: site.output.problem,

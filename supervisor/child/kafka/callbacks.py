@@ -70,6 +70,7 @@ class Callbacks:
         self.progress.end(self.assigned)
         self.assigned, self.paused, self.statistics = set(), set(), None
         self.fatal, self.last_error, self._member = None, "", ""
+        self._report.set(joined=False)
 
     @_contained
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -134,7 +135,7 @@ class Callbacks:
         if self.statistics.joined:
             self._report.waiting("group", None)
             if not self.assigned:
-                self._report.set(note=SPARE)
+                self._report.set(note=SPARE, joined=True)
         self._report.flush()
 
     def missing(self, error: KafkaError) -> str:
@@ -168,7 +169,7 @@ class Callbacks:
     def _tell(self, consumer: Consumer) -> None:
         self._remember(consumer)
         if self.assigned:
-            self._report.set(note=None)
+            self._report.set(note=None, joined=True)
             self._report.waiting("group", None)
             self._report.waiting("access", None)
 

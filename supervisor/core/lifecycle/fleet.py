@@ -13,7 +13,8 @@ from math import inf
 
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.child import Child
-from supervisor.core.lifecycle.events import Action, Event, How
+from supervisor.core.lifecycle.events import Action, Event, How, Said, State
+from supervisor.core.lifecycle.rolling import Joined, Rolling, Turn
 from supervisor.core.spec import BrokerSettings, ChildSpec, ConsumerSettings, Settings
 
 LAST_SHARE = 0.8  # of the grace period, after which the broker is ended beside its clients
@@ -40,6 +41,7 @@ class Fleet:
         self.children: dict[str, Child] = {}
         self.specs: dict[str, ChildSpec] = {}
         self.shutdown: Shutdown | None = None
+        self.rolling = Rolling()
         self._removed: set[str] = set()  # gone from the configuration; forgotten when they have ended
         self._draw = draw
         self._wakes: dict[str, float] = {}  # when each has something due: asked in every turn, for a thousand too
@@ -75,6 +77,7 @@ class Fleet:
         for name, child in self.children.items():
             child.step(ev.Shifted(gap), now)
             self._remember(name, child)
+        self.rolling.shift(gap)
         if self.shutdown:
             self.shutdown.by += gap
             self.shutdown.last_at += gap
@@ -87,16 +90,18 @@ class Fleet:
             return []
         new = {spec.name: spec for spec in specs}
         out: Actions = []
+        changed: list[str] = []
         for name in [name for name in self.children if name not in new]:
             self._removed.add(name)
             out += self.step(name, ev.Want(up=False, why="removed from the configuration"), now)
         for name, spec in new.items():
-            out += self._apply_one(name, spec, enabled(spec), now)
+            out += self._apply_one(name, spec, enabled(spec), changed, now)
+        out += self.restart(changed, "its settings changed", now)
         going = [name for name in self.children if name not in new]  # a set has another order in every process
         self.children = {name: self.children[name] for name in [*new, *going]}
         return out
 
-    def _apply_one(self, name: str, spec: ChildSpec, enabled: bool, now: float) -> Actions:
+    def _apply_one(self, name: str, spec: ChildSpec, enabled: bool, changed: list[str], now: float) -> Actions:
         old = self.specs.get(name)
         child = self.children.get(name)
         if child is None:
@@ -107,7 +112,7 @@ class Fleet:
         self._remember(name, child)  # another heartbeat timeout is another deadline
         out = self.want(name, up=enabled, why="config.toml", now=now)
         if old and born_with(old) != born_with(spec):
-            out += self.step(name, ev.Restart(why="its settings changed"), now)
+            changed.append(name)
         return out
 
     def want(self, name: str, *, up: bool, why: str, now: float, how: How = How.DRAIN) -> Actions:
@@ -117,10 +122,42 @@ class Fleet:
             return []
         return self.step(name, ev.Want(up=up, how=how, why=why), now)
 
+    def restart(self, names: Iterable[str], why: str, now: float, how: How = How.DRAIN) -> Actions:
+        """Replace their processes: at once, but of a consumer's members that run one after the other."""
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(self.specs[name].group, []).append(name)
+        out: Actions = []
+        for group, members in groups.items():
+            turns = self._in_turns(group, members) if how is How.DRAIN else []
+            if turns:
+                out += self._take_turn(self.rolling.ask(group, [self.children[name] for name in turns], why), now)
+            elif len(members) > 1:
+                self.rolling.drop(group)
+            for name in members:
+                out += [] if name in turns else self.step(name, ev.Restart(how, why), now)
+        return out + self.roll(lambda name: False, now)
+
+    def _in_turns(self, group: str, members: list[str]) -> list[str]:
+        """Those who handle records now, if there is more than one of them, or one is away for its turn."""
+        consumers = [name for name in members if self.specs[name].kind == "consumer"]
+        serving = [name for name in consumers if self.children[name].state is State.RUNNING]
+        away = group in self.rolling and len(members) > 1
+        return serving if len(serving) > 1 or away else []
+
+    def roll(self, joined: Joined, now: float) -> Actions:
+        """Whose turn it is to be restarted now. `joined`: whether a process says that its group has taken it in."""
+        return [pair for turn in self.rolling.turns(self.children, joined, now) for pair in self._take_turn(turn, now)]
+
+    def _take_turn(self, turn: Turn, now: float) -> Actions:
+        name, what = turn
+        return [(name, what)] if isinstance(what, Said) else self.step(name, what, now)
+
     # Shutdown.
 
     def stop(self, now: float, grace: float, why: str) -> Actions:
         """First call: end within `grace`. Second: within two seconds. Third: kill."""
+        self.rolling.clear()
         if self.shutdown is None:
             self.shutdown = Shutdown(now, now + grace, last_at=now + LAST_SHARE * grace)
             out = [pair for name in self._last() for pair in self._feed(name, ev.Outlive(), now)]
