@@ -68,7 +68,7 @@ class Rolling:
     def notes(self) -> list[str]:
         """Return, of each group, how far it is; for people."""
         return [
-            f"{group}: restarting one member after the other, now {roll.current}; {len(roll.waiting)} of"
+            f"{group}: restarting one after the other, now {roll.current}; {len(roll.waiting)} of"
             f" {roll.total} wait for their turn"
             for group, roll in self._rolls.items()
         ]
