@@ -33,7 +33,7 @@ class Runtime:
         self.draining = False  # planned change: finish what is in hand, take nothing new
         self.held = birth.extra.get("held") is True  # a consumer takes nothing new and stays in its group
         self.dropped = 0  # frames that met a full pipe
-        self._count = 0
+        self._count = self._ran = 0
         self._page = memoryview(birth.page)
         self._facts: dict[str, Any] = {}  # what the parent was told
         self._pending: dict[str, Any] = {}  # what it is told with the next beat
@@ -69,6 +69,11 @@ class Runtime:
 
     def member(self, member_id: str) -> None:
         page.write_member(self._page, member_id)
+
+    def ran(self, slot: float) -> None:
+        """A slot of the schedule starts: what the next process must know where no record can be written."""
+        self._ran += 1
+        page.write_ran(self._page, self._ran, slot)
 
     def ready(self) -> None:
         """User code is loaded and the loop is entered."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import Action
-from supervisor.core.lifecycle.exits import ExitStatus, LastExit
+from supervisor.core.lifecycle.exits import ExitStatus
 from supervisor.core.lifecycle.fleet import Actions, Fleet
 from supervisor.core.wire import frames
 from supervisor.core.wire.messages import (
@@ -271,27 +271,14 @@ class Driver:
         self.listened.discard(name)
         self.known[name].not_evicted = ""
         self.feed(name, ev.Exited(status, leftovers), now)
-        self._remember(name, status)
+        self._remember(name, process, status)
         self._around.ended(name, process, self.known[name])
         process.close()
 
-    def _remember(self, name: str, status: ExitStatus) -> None:
-        child, known = self.fleet.children.get(name), self.known[name]
-        if child is None or child.last is None:
-            return
-        cause, reason = child.last
-        doing = known.condemned_for or known.doing
-        known.last_exit = LastExit(
-            cause=cause.value,
-            reason=reason,
-            phase=doing.phase if doing else "",
-            subject=doing.subject if doing else "",
-            partition=doing.partition if doing else -1,
-            offset=doing.offset if doing else -1,
-            code=status.code,
-            signal=status.signal,
-            at=time.time(),
-        )
+    def _remember(self, name: str, process: Process, status: ExitStatus) -> None:
+        child = self.fleet.children.get(name)
+        if child and child.last:
+            self.known[name].remember(*child.last, status, ran=process.ran(), at=time.time())
 
 
 def _lanes(process: Process) -> dict[int, Lane]:

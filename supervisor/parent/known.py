@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervisor.core.lifecycle.exits import LastExit
+from supervisor.core.lifecycle.exits import Cause, ExitStatus, LastExit
 from supervisor.core.schedule.unwritten import ended
 from supervisor.core.wire.messages import Beat
 from supervisor.core.wire.page import Doing
@@ -48,6 +48,22 @@ class Known:
         self.starts += 1
         for key in ("waiting", "note", "usage", "progress", "progress_text", "joined"):
             self.facts.pop(key, None)
+
+    def remember(self, cause: Cause, reason: str, status: ExitStatus, *, ran: float | None, at: float) -> None:
+        """Its process is reaped. The slot it started last outlives also processes that started none."""
+        doing, before = self.condemned_for or self.doing, self.last_exit
+        self.last_exit = LastExit(
+            cause=cause.value,
+            reason=reason,
+            phase=doing.phase if doing else "",
+            subject=doing.subject if doing else "",
+            partition=doing.partition if doing else -1,
+            offset=doing.offset if doing else -1,
+            code=status.code,
+            signal=status.signal,
+            at=at,
+            ran=before.ran if ran is None and before else ran,
+        )
 
     def lose_run(self, task: str, now: float) -> None:
         """What it ran when its process ended is its last run; the next process says the same, from the ledger."""

@@ -87,6 +87,10 @@ class Process:
             self.read_last = box.read(memoryview(self.page)) or self.read_last
         return self.read_last
 
+    def ran(self) -> float | None:
+        """Return the last slot of the schedule that it started."""
+        return box.read_ran(memoryview(self.page)) if self.page else None
+
     def stacks(self) -> str:
         """Return what faulthandler wrote: Python stacks, also after SIGSEGV."""
         try:

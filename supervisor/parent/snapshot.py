@@ -127,6 +127,7 @@ def _last_exit(known: Known) -> dict[str, Any] | None:
         return None
     shown = asdict(known.last_exit)
     shown["time"] = iso(shown.pop("at"))
+    del shown["ran"]  # between processes of the task
     return shown | {"not_evicted": known.not_evicted or None}
 
 

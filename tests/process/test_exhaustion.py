@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.disk import fill, kept_full
+from support.disk import fill, kept_full, of_its_own
 from support.eventually import eventually
 from support.project import FAST, NOTE, Project
 from support.supervisor_process import NotAnswering, Supervisor
@@ -143,19 +142,9 @@ def test_a_machine_that_refuses_to_fork_is_asked_again_for_ever(
 @pytest.fixture
 def small_disk(project: Callable[..., Project]) -> Iterator[Project]:
     """A project whose state folder lies on a file system of 512 KiB of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: it mounts a tmpfs")
     made = project(config=FAST + TASKS, code=CODE)
-    made.state.mkdir(mode=0o700)
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", str(made.state)], check=False, capture_output=True
-    )
-    if mount.returncode:
-        pytest.skip(f"no right to mount: {mount.stderr.decode().strip()}")
-    try:
+    with of_its_own(made.state):
         yield made
-    finally:
-        subprocess.run(["umount", "-l", str(made.state)], check=True)
 
 
 def test_a_full_disk_costs_lines_and_is_said_and_recovers_by_itself(small_disk: Project) -> None:

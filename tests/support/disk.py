@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def of_its_own(folder: Path, size: str = "512k") -> Iterator[None]:
+    """Put the folder, which is not there yet, on a small file system."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it mounts a tmpfs")
+    folder.mkdir(mode=0o700)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(folder)]
+    mount = subprocess.run(command, check=False, capture_output=True)
+    if mount.returncode:
+        pytest.skip(f"no right to mount: {mount.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:

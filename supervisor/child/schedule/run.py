@@ -122,7 +122,7 @@ class Runs:
             row = self._ledger.begin(slot, kind, attempt=attempt, lateness=lateness, id=id)
             self._rt.facts(note=self._ledger.problem)  # the run may take hours
             if attempt == 1:
-                self.telling.began(row)
+                self._began(row)
             cost = Cost()
             outcome = self._attempt(slot, kind, attempt)
             more = cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}
@@ -132,6 +132,11 @@ class Runs:
             if outcome.state == "ok" or attempt > self._settings.retries or not self._wait_for_retry(slot, attempt):
                 return row, outcome
             attempt += 1
+
+    def _began(self, row: Row) -> None:
+        if row["kind"] == "schedule":
+            self._rt.ran(row["slot"])  # once it is recorded, if it could be: from here on the function may run
+        self.telling.began(row)
 
     def _attempt(self, slot: float, kind: str, attempt: int) -> Outcome:
         subject, ending = stamp(slot), self._ending()

@@ -18,12 +18,12 @@ from supervisor.child.runtime import Runtime
 from supervisor.child.schedule import backfill, clock, evidence, off
 from supervisor.child.schedule.attempt import Attempts
 from supervisor.child.schedule.ledger import Ledger
-from supervisor.child.schedule.ledger_file import Row, stamp, warm_up
+from supervisor.child.schedule.ledger_file import Row, warm_up
 from supervisor.child.schedule.run import Runs, asked
 from supervisor.child.schedule.set_back import SetBack
 from supervisor.core.errors import Exit
 from supervisor.core.schedule.limits import overtaken
-from supervisor.core.schedule.missed import Decision, Range, Span, due, overrun, unclosed
+from supervisor.core.schedule.missed import Decision, Range, Span, due, lost, overrun, unclosed
 from supervisor.core.schedule.missed import closed as all_closed
 from supervisor.core.schedule.slots import Trigger, to_text
 from supervisor.core.spec import TaskSettings
@@ -46,6 +46,7 @@ class Runner:
     def __init__(self, rt: Runtime) -> None:
         assert isinstance(rt.spec.settings, TaskSettings)
         self.rt, self.settings = rt, rt.spec.settings
+        self.ran = rt.birth.previous.ran if rt.birth.previous else None  # the last slot that was started before
         self.settled = time.time()
         self.recorded = self.settled  # the last slot that got a record: ranges go on from there
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
@@ -108,6 +109,7 @@ class Runner:
         self.rt.facts(schedule=text, last_run=self.runs.brief(self.runs.last))
         self.rt.post(Facts({"paused": None}))  # what the process before said
         self.settled = self.recorded = self.set_back.begin(last)
+        self._lose()
         if last > now + STEP:
             self._set_back(now, last - now)
         if self.settled >= now:
@@ -118,6 +120,13 @@ class Runner:
         )
         self.settled = now
         return decision
+
+    def _lose(self) -> None:
+        """Slots that a process before started and could not record: in its last moment too a slot starts once."""
+        if self.ran is not None and self.ran > self.settled and not self.ledger.has(self.ran):
+            for each in lost(self.trigger, self.settled, self.ran, self._disabled()):
+                self._close(each)
+            self.settled = self.ran
 
     def _take(self, decision: Decision) -> None:
         """Write and run what was decided, in the order of the slots, so that the ledger never runs ahead."""
@@ -195,7 +204,7 @@ class Runner:
         """A file that could not be had until now: what no process recorded is closed as a new process would."""
         if gap := self.ledger.look():
             self.ledger.close_open(self.rt.birth.previous, overtaken=self._overtaken)
-            for each in unclosed(self.trigger, *gap, self._disabled()):
+            for each in unclosed(self.trigger, *gap, self._disabled(), self.ran):
                 self.ledger.close(each)
 
     def _look_at_the_clock(self) -> None:
@@ -219,9 +228,8 @@ class Runner:
         self._look_at_the_clock()
         self.set_back.passed(self.settled)
         idle = self.scheduler.idle_seconds
-        upcoming = self._upcoming()
-        waits = self.set_back.barrier > time.time() and upcoming != self.scheduler.next_slot
-        waiting = f"slots until {stamp(self.set_back.barrier)} have run: the clock was set back" if waits else None
+        upcoming = self.set_back.upcoming(self.scheduler.next_slot)
+        waiting = self.set_back.waiting() if upcoming != self.scheduler.next_slot else None
         self._look_at_the_ledger()
         self.rt.facts(next_slot=upcoming, waiting=waiting, note=self.ledger.problem)
         wait = LONGEST_WAIT if idle is None else min(idle, LONGEST_WAIT)
@@ -229,13 +237,6 @@ class Runner:
             self.rt.enter("idle", budget=wait + SLACK)
             self.rt.wait(wait)
             self._look_at_the_clock()
-
-    def _upcoming(self) -> float | None:
-        """The next slot that will run: those that have a record do not."""
-        slot = self.scheduler.next_slot
-        while slot is not None and slot <= self.set_back.barrier and self.ledger.has(slot):
-            slot = self.trigger.next_after(slot)
-        return slot
 
     def _spent(self) -> bool:
         return self.settings.max_runs is not None and self.runs.count >= self.settings.max_runs

@@ -6,9 +6,11 @@ running is void now, have none: from `behind` on, which is in the ledger, a late
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from supervisor.child.schedule.ledger import Ledger
+from supervisor.child.schedule.ledger_file import stamp
 from supervisor.core.schedule.carve import free
 from supervisor.core.schedule.missed import Range
 from supervisor.core.schedule.slots import Trigger
@@ -43,6 +45,16 @@ class SetBack:
     def forget(self) -> None:
         if self._ledger.meta(_BEHIND) is not None:
             self._ledger.set_meta(_BEHIND, None)
+
+    def upcoming(self, slot: float | None) -> float | None:
+        """Return the first slot, from `slot` on, that will run: those that have a record do not."""
+        while slot is not None and slot <= self.barrier and self._ledger.has(slot):
+            slot = self._trigger.next_after(slot)
+        return slot
+
+    def waiting(self) -> str | None:
+        waits = self.barrier > time.time()
+        return f"slots until {stamp(self.barrier)} have run: the clock was set back" if waits else None
 
     def free(self, whole: Range) -> Iterator[Range]:
         """Yield of slots that did not run those that have no record yet."""

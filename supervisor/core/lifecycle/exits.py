@@ -98,3 +98,4 @@ class LastExit:
     code: int | None = None
     signal: int | None = None
     at: float = 0.0  # epoch seconds
+    ran: float | None = None  # the last slot of the schedule that was started, by this process or one before

@@ -14,6 +14,8 @@ from supervisor.core.schedule.slots import Trigger
 from supervisor.core.spec import Overlap, TaskSettings
 
 Why = Literal["down", "late", "clock"]
+State = Literal["missed", "skipped", "lost"]
+STARTED = "started, not recorded"  # the reason of what is lost
 PUNCTUAL = 5.0  # seconds: a slot this late is on time still, whatever `catch_up` says: a restart, a starved machine
 COUNTED = 10_000  # a range of more slots than this has no number, unless arithmetic gives it
 _TICK = 0.0005  # half the resolution of slots
@@ -21,12 +23,15 @@ _TICK = 0.0005  # half the resolution of slots
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Slots next to each other that did not run, first and last included. `slots` None: more than were counted."""
+    """Slots next to each other without a run, first and last included. `slots` None: more than were counted.
+
+    Of lost ones a run was begun, at least of the last, by a process that took the record with it.
+    """
 
     first: float
     last: float
     slots: int | None
-    state: Literal["missed", "skipped"]
+    state: State
     reason: str
 
 
@@ -69,14 +74,20 @@ def overrun(trigger: Trigger, after: float, now: float, overlap: Overlap) -> Dec
     return Decision((last,), tuple(closed(trigger, after, last - _TICK, "skipped", "overlap")))
 
 
-def unclosed(trigger: Trigger, after: float, now: float, off: Sequence[Span] = ()) -> tuple[Range, ...]:
-    """What a history shows of slots in (after, now] that no runner has written yet."""
-    return tuple(_closed(trigger, after, now, "down", off))
+def unclosed(
+    trigger: Trigger, after: float, now: float, off: Sequence[Span] = (), ran: float | None = None
+) -> tuple[Range, ...]:
+    """What is to be said of slots in (after, now] that no runner has written yet. `ran`: the last that was started."""
+    begin = after if ran is None else max(after, min(ran, now))
+    return (*lost(trigger, after, begin, off), *_closed(trigger, begin, now, "down", off))
 
 
-def closed(
-    trigger: Trigger, after: float, until: float, state: Literal["missed", "skipped"], reason: str
-) -> Iterator[Range]:
+def lost(trigger: Trigger, after: float, ran: float, off: Sequence[Span] = ()) -> tuple[Range, ...]:
+    """Slots in (after, ran], of which the last was started, and no record could be written: they never start again."""
+    return tuple(_closed(trigger, after, ran, STARTED, off, "lost"))
+
+
+def closed(trigger: Trigger, after: float, until: float, state: State, reason: str) -> Iterator[Range]:
     """Yield one range over all slots in (after, until], or nothing when there are none."""
     last = trigger.last_between(after, until)
     first = trigger.next_after(after)
@@ -106,12 +117,14 @@ def _reach(settings: TaskSettings, now: float, why: Why) -> tuple[float, int]:
     return now - window, settings.catch_up_limit if settings.catch_up == "all" else 1
 
 
-def _closed(trigger: Trigger, after: float, until: float, why: str, off: Sequence[Span]) -> Iterator[Range]:
+def _closed(
+    trigger: Trigger, after: float, until: float, why: str, off: Sequence[Span], state: State = "missed"
+) -> Iterator[Range]:
     """Yield the ranges of (after, until], cut where the task was off."""
     for span in sorted(off, key=lambda s: s.after):
         begin, end = max(after, span.after), min(until, span.until)
         if begin < end:
-            yield from closed(trigger, after, begin, "missed", why)
+            yield from closed(trigger, after, begin, state, why)
             yield from closed(trigger, begin, end, "skipped", span.reason)
             after = end
-    yield from closed(trigger, after, until, "missed", why)
+    yield from closed(trigger, after, until, state, why)

@@ -3,6 +3,7 @@
 It holds what the main thread is doing and since when, so the parent can tell a child that works from one
 whose second thread merely goes on beating. A write is one `pack_into`, under a microsecond.
 The counter stands at both ends: when the two differ, the reader met a write half done.
+The last slot that was started has two places in turn: half a write spoils only that of a slot that did not start yet.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _HEAD = struct.Struct(f"<Qdd{PHASE_BYTES}siq{SUBJECT_BYTES}sQ")
 _COUNT = struct.Struct("<Q")
 _MEMBER_AT = 1024
 _MEMBER = struct.Struct(f"<H{MEMBER_BYTES}s")
+_RAN_AT = 2048
+_RAN = struct.Struct("<QdQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ def write_member(page: memoryview, member: str) -> None:
     _MEMBER.pack_into(page, _MEMBER_AT, len(raw), raw)
 
 
+def write_ran(page: memoryview, count: int, slot: float) -> None:
+    """The slot of the schedule that starts now: all that is left of it where no record could be written."""
+    _RAN.pack_into(page, _RAN_AT + count % 2 * _RAN.size, count, slot, count)
+
+
 def read(page: memoryview | bytes) -> Doing | None:
     """Return what the page says, or None when nothing was written yet or a write is half done."""
     count, since, budget, phase, partition, offset, subject, again = _HEAD.unpack_from(page, 0)
@@ -77,6 +85,13 @@ def count(page: memoryview | bytes) -> int:
 def read_member(page: memoryview | bytes) -> str:
     length, raw = _MEMBER.unpack_from(page, _MEMBER_AT)
     return bytes(raw[: min(length, MEMBER_BYTES)]).decode(errors="replace")
+
+
+def read_ran(page: memoryview | bytes) -> float | None:
+    """Return the last slot of the schedule that was started, or None when there was none."""
+    cells = [_RAN.unpack_from(page, _RAN_AT + at * _RAN.size) for at in (0, 1)]
+    whole = [(count, slot) for count, slot, again in cells if count and count == again and math.isfinite(slot)]
+    return max(whole)[1] if whole else None
 
 
 def _text(raw: bytes) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.core.schedule.cron import Cron
-from supervisor.core.schedule.missed import Decision, Range, Span, Why, closed, due, overrun, unclosed
+from supervisor.core.schedule.missed import STARTED, Decision, Range, Span, Why, closed, due, lost, overrun, unclosed
 from supervisor.core.schedule.slots import Every, Once, Trigger
 from supervisor.core.spec import TaskSettings
 
@@ -82,6 +82,26 @@ def test_a_time_off_cuts_a_range() -> None:
         (130, 140, "missed", "down"),
         (150, 160, "skipped", "disabled"),
         (170, 180, "missed", "down"),
+    ]
+
+
+def test_what_was_started_and_not_recorded_is_lost_and_what_came_after_is_missed() -> None:
+    assert lost(TEN, 100, 130) == (Range(110, 130, 3, "lost", STARTED),)
+    assert unclosed(TEN, 100, 155, ran=130) == (Range(110, 130, 3, "lost", STARTED), missed(140, 150, 2))
+    assert unclosed(TEN, 100, 125, ran=130) == (Range(110, 120, 2, "lost", STARTED),)
+
+
+@pytest.mark.parametrize("ran", [None, 90, 100])
+def test_what_is_recorded_already_is_not_lost(ran: float | None) -> None:
+    assert unclosed(TEN, 100, 125, ran=ran) == (missed(110, 120, 2),)
+
+
+def test_a_time_off_cuts_what_is_lost_too() -> None:
+    found = lost(TEN, 100, 150, [Span(115, 135)])
+    assert [(r.first, r.last, r.state) for r in found] == [
+        (110, 110, "lost"),
+        (120, 130, "skipped"),
+        (140, 150, "lost"),
     ]
 
 

@@ -54,6 +54,37 @@ def test_half_a_write_is_not_read() -> None:
         assert page.read(torn) is None, done
 
 
+def test_the_last_slot_that_was_started_is_read_beside_all_the_rest() -> None:
+    view = _page()
+    assert page.read_ran(view) is None
+    for count, slot in enumerate((1000.25, 2000.5, 3000.75), 1):
+        page.write(view, count, b"running", 1.0)
+        page.write_member(view, "m" * page.MEMBER_BYTES)
+        page.write_ran(view, count, slot)
+        assert page.read_ran(view) == slot
+    doing = page.read(view)
+    assert doing is not None
+    assert (doing.count, page.read_member(view)) == (3, "m" * page.MEMBER_BYTES)
+
+
+def test_of_a_slot_that_is_written_by_half_the_one_before_is_the_last_that_was_started() -> None:
+    before = _page()
+    page.write_ran(before, 1, 1000.25)
+    page.write_ran(before, 2, 2000.5)
+    after = memoryview(bytearray(before))
+    page.write_ran(after, 3, 3000.75)
+    found = [page.read_ran(bytes(after[:done]) + bytes(before[done:])) for done in range(page.SIZE + 1)]
+    assert set(found) == {2000.5, 3000.75}
+    assert found == sorted(found), "from one to the other, and never to an older one"
+
+
+def test_a_slot_that_is_no_number_was_not_started() -> None:
+    view = _page()
+    page.write_ran(view, 1, math.nan)
+    page.write_ran(view, 2, math.inf)
+    assert page.read_ran(view) is None
+
+
 def test_a_page_with_no_number_in_its_times_says_nothing() -> None:
     view = _page()
     page.write(view, 1, b"idle", math.nan)
@@ -72,12 +103,14 @@ def test_the_member_id_is_kept_beside_it_and_cut_to_its_place() -> None:
     assert page.read(view) is not None
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300))
-def test_no_page_raises_whatever_it_holds(head: bytes, member: bytes) -> None:
+@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=48))
+def test_no_page_raises_whatever_it_holds(head: bytes, member: bytes, ran: bytes) -> None:
     raw = bytearray(page.SIZE)
     raw[: len(head)] = head
     raw[1024 : 1024 + len(member)] = member
+    raw[2048 : 2048 + len(ran)] = ran
     page.read(bytes(raw))
+    page.read_ran(bytes(raw))
     assert len(page.read_member(bytes(raw))) <= page.MEMBER_BYTES
 
 
