@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -91,6 +92,12 @@ MODES = {
 Place = tuple[int, int]
 
 
+class Seen(NamedTuple):
+    lost: int
+    twice: int
+    seconds: float
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="lost and duplicate records under kill -9")
     parser.add_argument("--kills", type=int, default=15)
@@ -108,7 +115,7 @@ def main() -> None:
             server.stop()
 
 
-def run(server: RealKafka, folder: Path, mode: str, given: argparse.Namespace) -> None:
+def run(server: RealKafka, folder: Path, mode: str, given: argparse.Namespace) -> Seen:
     handler, more = MODES[mode]
     topic, to = server.create(4), server.create(1)
     kafka = Kafka(server.bootstrap, False, lambda partitions: topic)
@@ -126,8 +133,10 @@ def run(server: RealKafka, folder: Path, mode: str, given: argparse.Namespace) -
     began = time.monotonic()
     found = killed(project, mode, done.get(handler, lambda: lines(folder)), given)
     lost, twice = given.records - len(found), sum(found.values()) - len(found)
-    print(f"{mode:22} {lost:4}  {twice:5}  {time.monotonic() - began:7.1f}", flush=True)
+    seen = Seen(lost, twice, time.monotonic() - began)
+    print(f"{mode:22} {seen.lost:4}  {seen.twice:5}  {seen.seconds:7.1f}", flush=True)
     kept.close()
+    return seen
 
 
 def killed(project: Project, mode: str, done: Callable[[], list[Place]], given: argparse.Namespace) -> Counter[Place]:
