@@ -44,10 +44,11 @@ def boot(birth: Birth) -> None:
 def be_taken_first() -> None:
     """When memory runs out the kernel takes us before the supervisor, which replaces one; nobody replaces the other."""
     try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
-            raised = min(MOST, int(file.read()) + OOM_SHARE)
-            file.seek(0)
-            file.write(str(raised))
+        fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.write(fd, str(min(MOST, int(os.read(fd, 16)) + OOM_SHARE)).encode())
+        finally:
+            os.close(fd)
     except (OSError, ValueError):
         pass  # no such file in this container: everybody is equal then
 

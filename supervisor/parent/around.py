@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import cached_property
 
 from supervisor.child.birth import Birth
 from supervisor.child.main import main as child_main
 from supervisor.core.alerts import kind_of
+from supervisor.core.config import redact
 from supervisor.core.lifecycle import events as ev
 from supervisor.core.lifecycle.events import State
 from supervisor.core.spec import ChildSpec, ConsumerSettings, Plan, SupervisorSettings
@@ -169,8 +171,13 @@ class Around:
         self.poisons.died(name, last)
         if crashes.worth(last):
             spec, log = self._site.fleet.specs[name], self._site.paths.log(name)
-            kept = crashes.report(child, spec, known, last, pid=process.pid, log=log, env=os.environ, at=moment())
-            crashes.keep(self._site.paths.crashes, kept)
+            about = crashes.report(child, spec, known, last, pid=process.pid, log=log, env=self._env, at=moment())
+            crashes.keep(self._site.paths.crashes, about)
+
+    @cached_property
+    def _env(self) -> dict[str, str]:
+        """Ours, which does not change, without its secrets: a replacement is not to wait until they are found again."""
+        return redact.environment(os.environ)
 
     def escalate(self, reason: str) -> None:
         self._site.escalation = self._site.escalation or reason

