@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from supervisor.child.loader import place
+from supervisor.child.loader import load, place
 from supervisor.child.resources import Call, Resources
+from supervisor.child.runtime import Runtime
 from supervisor.child.schedule.timeout import Alarm, Overtaken, TaskTimeout
+from supervisor.core.spec import TaskSettings
 
 if TYPE_CHECKING:
     import asyncio
@@ -132,6 +134,13 @@ class Attempts:
         runner = asyncio.Runner()
         runner.get_loop().add_reader(wake_fd, on_wake)
         return runner
+
+
+def loaded(rt: Runtime, settings: TaskSettings, on_wake: Callable[[], None]) -> Attempts:
+    """Load the function of a task and what it needs. Raises LoadError."""
+    resources = Resources(settings.resources)
+    call = resources.bind(load(settings.run), ("ctx", *settings.args), required=tuple(settings.args))
+    return Attempts(call, resources, root=rt.supervisor.project_dir, wake_fd=rt.wake_fd, on_wake=on_wake)
 
 
 class _Ring:

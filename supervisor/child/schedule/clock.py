@@ -72,8 +72,15 @@ class Scheduler(schedule.Scheduler):
     @property
     def idle_seconds(self) -> float | None:
         """Seconds until a job is due, never negative; None when none will ever be."""
-        due = min((job.due for job in self.jobs if job.due is not None), default=None)
-        return None if due is None else max(0.0, due - self.now())
+        soonest = self.soonest
+        return None if soonest is None else max(0.0, soonest[1] - self.now())
+
+    @property
+    def soonest(self) -> tuple[float, float] | None:
+        """Slot and start of the job that is due first; None when none will ever be."""
+        coming = ((job.due, job.slot) for job in self.jobs if job.due is not None and job.slot is not None)
+        found = min(coming, default=None)
+        return None if found is None else (found[1], found[0])
 
     @property
     def next_slot(self) -> float | None:

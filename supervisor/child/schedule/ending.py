@@ -16,12 +16,16 @@ _TEXT = "ended for the next slot"
 
 
 class Ending:
-    """Of one attempt; begins when it is made."""
+    """Of one attempt."""
 
     def __init__(self, limit: Limit, ledger: Ledger) -> None:
         self.limit, self._ledger = limit, ledger
         self._began = time.monotonic()
         self._heard = False
+
+    def begin(self) -> None:
+        """The function is called now."""
+        self._began = time.monotonic()
 
     def asks(self) -> bool:
         """Whether the function should stop for the next slot. What asks and then returns has been cut short."""

@@ -6,26 +6,44 @@ One row per (slot, kind); further attempts update it; slots next to each other t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from supervisor.child.schedule.ledger_file import OPEN, OWED, UPSERT, Row, values
+from supervisor.child.schedule.ledger_file import OPEN, OWED, UPSERT, Row, record, values
 from supervisor.child.schedule.store import Store
-from supervisor.core.schedule.unwritten import ended
+from supervisor.core.schedule.unwritten import ended, never_began
 
 if TYPE_CHECKING:
     from supervisor.child.birth import LastExit
     from supervisor.core.schedule.missed import Range
 
+CLOSE = 0.05  # seconds between the start that a record told of and the true one
+
 
 class Ledger(Store):
     """The writer's side; one per process."""
 
-    def begin(self, slot: float, kind: str, *, attempt: int, lateness: float, id: str | None = None) -> Row:
-        """Record that a run starts, before it does."""
-        row: Row = {"slot": slot, "kind": kind, "state": "running", "attempt": attempt, "started": self._now()}
+    def begin(
+        self, slot: float, kind: str, *, attempt: int, lateness: float, id: str | None = None, at: float | None = None
+    ) -> Row:
+        """Record that a run starts, before it does: now, or `at` a time that is close."""
+        started = self._now() if at is None else at
+        row: Row = {"slot": slot, "kind": kind, "state": "running", "attempt": attempt, "started": started}
         row |= {"lateness": round(lateness, 4), "id": id}
         self._put(row)
         return row
+
+    def began(self, row: Row, started: float, lateness: float) -> None:
+        """It starts this moment. Its end is recorded with that; before it, only what is far from what was said."""
+        far = abs(started - row["started"]) > CLOSE
+        row |= {"started": started, "lateness": lateness}
+        if far:
+            self._put(row)
+
+    def retract(self, row: Row) -> None:
+        """It did not start: let its record be as if nothing had been said."""
+        self._held.drop(row)
+        self._do("DELETE FROM run WHERE slot = ? AND kind = ? AND finished IS NULL", (row["slot"], row["kind"]))
 
     def finish(self, row: Row, state: str, *, duration: float, error: str | None = None, **more: Any) -> Row:
         """Record its end, whatever was recorded of it before. `more`: result, cpu, rss, stacks."""
@@ -56,9 +74,16 @@ class Ledger(Store):
     def close_open(
         self, previous: LastExit | None, left: Row | None = None, overtaken: Callable[[Row], bool] = lambda row: False
     ) -> list[Row]:
-        """Close what an earlier process left running; return these rows. `left`: what else is known of its end."""
+        """Close what an earlier process left running; return these rows. `left`: what else is known of its end.
+
+        A run that was prepared and not started leaves no record: its slot is owed still.
+        """
         found = self._rows(f"SELECT * FROM run WHERE {OPEN} ORDER BY slot")
-        for row in found:
+        for row in list(found):
+            if previous and never_began(record("", row), asdict(previous)):
+                self.retract(row)
+                found.remove(row)
+                continue
             cause, reason = (previous.cause, previous.reason) if previous else (None, None)
             room = overtaken(row)
             row["state"], row["error"] = ended(row["state"], cause, reason, overtaken=room)

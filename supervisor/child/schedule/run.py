@@ -1,7 +1,4 @@
-"""RUNS IN A CHILD: one run with its attempts, and all that is said of it: ledger, log, status, the parent.
-
-It also keeps what runs decide together: failures in a row, and whether the task is paused by them or by an order.
-"""
+"""RUNS IN A CHILD: one run with its attempts, and all that is said of it: ledger, log, status, the parent."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -20,12 +18,15 @@ from supervisor.child.schedule import backfill
 from supervisor.child.schedule.attempt import Attempts, Outcome
 from supervisor.child.schedule.ending import Ending
 from supervisor.child.schedule.evidence import Cost, stacks, users
+from supervisor.child.schedule.lead import Lead, reached
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, record, stamp
+from supervisor.child.schedule.pausing import Pausing
 from supervisor.child.schedule.telling import Telling
 from supervisor.core.lifecycle.backoff import delay
 from supervisor.core.schedule.limits import limit
 from supervisor.core.schedule.missed import Range
+from supervisor.core.schedule.unwritten import PREPARING
 from supervisor.core.spec import TaskSettings
 from supervisor.core.words import short
 
@@ -33,6 +34,16 @@ log = logging.getLogger(__name__)
 SLACK = 30.0
 TOLD = 200  # characters of an error in a message: the frame must fit even when each needs an escape
 _EVENTS = {"ok": "run_ok", "failed": "run_failed"}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """All that a call of the function needs, made before it is due."""
+
+    row: Row
+    ending: Ending
+    ctx: TaskContext
+    cost: Cost
 
 
 class Runs:
@@ -45,30 +56,42 @@ class Runs:
         self._rt, self._settings = rt, rt.spec.settings
         self._ledger, self._attempts, self._next_after = ledger, attempts, next_after
         self.count = 0
-        self.failures = 0  # in a row
-        self.paused: str | None = None  # why
+        self._pausing = Pausing(rt, rt.spec.settings)
         self.wanted: deque[Mapping[str, Any]] = deque()  # runs asked for by order
         self.last: Row | None = None
         self.telling = Telling(rt, self._settings, attempts.alarm)
+        self.lead = Lead()
         self._going = False
+        self._owed: float | None = None  # a slot that was prepared and did not start
         self._listen_for_term()
 
-    def run(self, slot: float, kind: str, id: str | None = None) -> None:
-        """Run one slot, with retries. A slot that has a record, or whose time to start is over, does not run."""
-        if kind == "schedule" and self._ledger.has(slot):
-            return
-        if self._rt.leaving:
+    @property
+    def paused(self) -> bool:
+        return self._pausing.why is not None
+
+    def run(self, slot: float, kind: str, id: str | None = None, *, at: float | None = None) -> bool:
+        """Run one slot, with retries. A slot that has a record, or whose time to start is over, does not run.
+
+        `at`: its start is still to come, and is waited for here. False: it did not start, and has no record yet.
+        """
+        owed, self._owed = self._owed, None
+        if kind == "schedule" and slot != owed and self._ledger.has(slot):
+            return True
+        if self._rt.leaving and at is None:
             self._ended(self._ledger.skip(slot, kind, "stopping", id=id))
-            return
-        lateness = max(0.0, time.time() - slot) if kind == "schedule" else 0.0
-        row, outcome = self._tried(slot, kind, id, lateness)
+            return True
+        first = self._prepare(slot, kind, id, at)
+        if at is not None and not self._in_time(first, at):
+            return False
+        row, outcome = self._tried(first)
         self.count += 1
-        self._judge(outcome, kind)
+        self._pausing.judge(outcome, kind)
         self.last = row
         self._rt.facts(last_run=self.brief(row), last_error=_cut(outcome.error), progress=None, progress_text=None)
         self._rt.facts(note=self._ledger.problem)
         self.report(row)
         self.telling.ended(row)
+        return True
 
     def report(self, row: Row) -> None:
         """Tell the parent of a run that ended: who waits for it is answered."""
@@ -94,9 +117,9 @@ class Runs:
         """Take the orders that came: pause and resume at once, runs when nothing runs."""
         while order := self._rt.next_order():
             if order.verb == "pause":
-                self._pause("by order")
+                self._pausing.pause("by order")
             elif order.verb == "resume":
-                self._resume()
+                self._pausing.resume()
             elif order.verb == "run":
                 self.wanted.append(order.args)
 
@@ -116,56 +139,84 @@ class Runs:
         log.warning("skipped %s: the process is stopping", stamp(row["slot"]), extra={"event": "run_skipped"})
         self.report(row)
 
-    def _tried(self, slot: float, kind: str, id: str | None, lateness: float) -> tuple[Row, Outcome]:
-        attempt = 1
+    def _in_time(self, first: _Attempt, at: float) -> bool:
+        """Wait for its start. What ends the wait leaves nothing behind: the slot is to come, for who is there then."""
+        self.lead.learn(self.lead.seconds - (at - time.time()))
+        if reached(self._rt, at, self._given_up):
+            return True
+        self._going, self._owed = False, first.row["slot"]
+        self._ledger.retract(first.row)
+        return False
+
+    def _given_up(self) -> bool:
+        self.collect()  # runs that are asked for now come after this one
+        return self._rt.leaving or self.paused
+
+    def _tried(self, attempt: _Attempt) -> tuple[Row, Outcome]:
         while True:
-            row = self._ledger.begin(slot, kind, attempt=attempt, lateness=lateness, id=id)
-            self._rt.facts(note=self._ledger.problem)  # the run may take hours
-            if attempt == 1:
-                self._began(row)
-            cost = Cost()
-            outcome = self._attempt(slot, kind, attempt)
-            more = cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}
+            row, outcome = attempt.row, self._call(attempt)
+            more = attempt.cost.taken() | {"stacks": stacks(outcome.cause) if outcome.state == "timed_out" else None}
             ended: dict[str, Any] = {"duration": outcome.duration, "error": outcome.error, "result": outcome.result}
             self._ledger.finish(row, outcome.state, reason=outcome.reason, **ended, **more)
             _log(outcome)
-            if outcome.state == "ok" or attempt > self._settings.retries or not self._wait_for_retry(slot, attempt):
+            slot, number = row["slot"], row["attempt"]
+            if outcome.state == "ok" or number > self._settings.retries or not self._wait_for_retry(slot, number):
                 return row, outcome
-            attempt += 1
+            attempt = self._prepare(slot, row["kind"], row["id"], before=row)
 
-    def _began(self, row: Row) -> None:
-        if row["kind"] == "schedule":
-            self._rt.ran(row["slot"])  # once it is recorded, if it could be: from here on the function may run
-        self.telling.began(row)
+    def _prepare(
+        self, slot: float, kind: str, id: str | None, at: float | None = None, *, before: Row | None = None
+    ) -> _Attempt:
+        """Do all that comes before the call of the function. Nothing of the user's runs here."""
+        start = time.time() if at is None else at
+        number, late = (before["attempt"] + 1, before["lateness"]) if before else (1, _lateness(kind, slot, start))
+        if at is not None:
+            self._rt.enter(PREPARING, stamp(slot), budget=SLACK)
+        row = self._ledger.begin(slot, kind, attempt=number, lateness=late, id=id, at=start)
+        self._going = True  # a SIGTERM from here on is told to the record
+        self._rt.facts(note=self._ledger.problem)  # the run may take hours
+        ending = self._ending(start)
+        return _Attempt(row, ending, self._context(row, ending), Cost())
 
-    def _attempt(self, slot: float, kind: str, attempt: int) -> Outcome:
-        subject, ending = stamp(slot), self._ending()
-        self._rt.enter("running", subject, budget=ending.limit.hard)
+    def _context(self, row: Row, ending: Ending) -> TaskContext:
+        subject = stamp(row["slot"])
 
         def progress(fraction: float, text: str) -> None:
             self._rt.enter("running", subject, budget=ending.budget())
             self._rt.facts(progress=round(fraction, 3), progress_text=text or None)
 
-        ctx = TaskContext(
+        return TaskContext(
             self._rt.spec.name,
-            slot=slot,
-            kind=kind,
+            slot=row["slot"],
+            kind=row["kind"],
             previous=record(self._rt.spec.group, self.last) if self.last else None,
-            attempt=attempt,
+            attempt=row["attempt"],
             should_stop=lambda: self._rt.leaving or ending.asks(),
             progress=progress,
         )
-        self._going = True
+
+    def _call(self, attempt: _Attempt) -> Outcome:
+        row, ending = attempt.row, attempt.ending
+        if row["attempt"] == 1:
+            self._began(row)
+        ending.begin()
+        self._rt.enter("running", stamp(row["slot"]), budget=ending.limit.hard)
         try:
-            values = {**self._settings.args, "ctx": ctx}
+            values = {**self._settings.args, "ctx": attempt.ctx}
             return ending.judged(self._attempts.run(values, ending.limit.soft, ending.error))
         finally:
             self._going = False
 
-    def _ending(self) -> Ending:
+    def _began(self, row: Row) -> None:
         now = time.time()
-        upcoming = self._next_after(now)
-        until = None if upcoming is None else upcoming - now
+        self._ledger.began(row, now, _lateness(row["kind"], row["slot"], now))
+        if row["kind"] == "schedule":
+            self._rt.ran(row["slot"])  # once it is recorded, if it could be: from here on the function may run
+        self.telling.began(row)
+
+    def _ending(self, start: float) -> Ending:
+        upcoming = self._next_after(start)
+        until = None if upcoming is None else upcoming - start
         return Ending(limit(self._settings, until, coroutine=self._attempts.is_async), self._ledger)
 
     def _wait_for_retry(self, slot: float, attempt: int) -> bool:
@@ -187,35 +238,6 @@ class Runs:
             self.collect()
         return not self._rt.leaving
 
-    def _judge(self, outcome: Outcome, kind: str) -> None:
-        if kind == backfill.KIND:
-            return  # what is long past says nothing of now
-        if outcome.state == "ok":
-            self.failures = 0
-            if kind == "manual" and self.paused:
-                self._resume()
-            return
-        if outcome.reason:
-            return  # cut short by the next slot: that is no failure of its own
-        self.failures += 1
-        if self._settings.pause_after_failures and self.failures >= self._settings.pause_after_failures:
-            self._pause(f"after {self.failures} failures in a row")
-
-    def _pause(self, why: str) -> None:
-        if self.paused is None:
-            name = self._rt.spec.group
-            text = f"paused {why}; a run that succeeds (supervisor run {name}) or a restart resumes it"
-            self._rt.notice("warning", "task_paused", text)
-            log.warning("%s", text, extra={"event": "paused"})
-        self.paused = why
-        self._rt.facts(paused=why)
-
-    def _resume(self) -> None:
-        if self.paused is not None:
-            log.info("resumed", extra={"event": "resumed"})
-        self.paused, self.failures = None, 0
-        self._rt.facts(paused=None)
-
     def _listen_for_term(self) -> None:
         """SIGTERM marks the run at once: whether it may still finish, the grace period decides."""
         before = signal.getsignal(signal.SIGTERM)
@@ -232,6 +254,10 @@ class Runs:
 def asked(args: Mapping[str, Any]) -> tuple[float, str, Any]:
     """Return slot, kind and id of a run that an order asks for."""
     return float(args.get("slot") or round(time.time(), 3)), str(args.get("kind", "manual")), args.get("id")
+
+
+def _lateness(kind: str, slot: float, start: float) -> float:
+    return round(max(0.0, start - slot), 4) if kind == "schedule" else 0.0
 
 
 def _log(outcome: Outcome) -> None:

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from supervisor.child.loader import LoadError, load
-from supervisor.child.resources import Resources
+from supervisor.child.loader import LoadError
 from supervisor.child.runtime import Runtime
 from supervisor.child.schedule import backfill, clock, evidence, off
-from supervisor.child.schedule.attempt import Attempts
+from supervisor.child.schedule.attempt import loaded
 from supervisor.child.schedule.ledger import Ledger
 from supervisor.child.schedule.ledger_file import Row, warm_up
 from supervisor.child.schedule.run import Runs, asked
@@ -52,11 +51,11 @@ class Runner:
         self.ledger = Ledger(rt.paths.ledger(rt.spec.group), lambda code, text: rt.notice("error", code, text))
         left = evidence.left(rt.paths.crashes, rt.spec.group, rt.birth.previous)
         self.closed_rows = self.ledger.close_open(rt.birth.previous, left, self._overtaken)
-        self.scheduler = clock.Scheduler(lambda: time.time(), lambda: self.settled, self._jitter)
+        self.scheduler = clock.Scheduler(self._ahead, lambda: self.settled, self._jitter)
         self.trigger = _build(self.scheduler, self.settings, self._due)
         self.set_back = SetBack(self.ledger, self.trigger)
         self._sign()
-        self.runs = Runs(rt, self.ledger, self._attempts(), self._next_after)
+        self.runs = Runs(rt, self.ledger, loaded(rt, self.settings, self._woken), self._next_after)
         self.skew = time.time() - time.monotonic()
         self.stepped = False
         for row in self.closed_rows:
@@ -128,26 +127,32 @@ class Runner:
                 self._close(each)
             self.settled = self.ran
 
-    def _take(self, decision: Decision) -> None:
-        """Write and run what was decided, in the order of the slots, so that the ledger never runs ahead."""
+    def _take(self, decision: Decision, coming: tuple[float, float] | None = None) -> bool:
+        """Write and run what was decided, in the order of the slots, so that the ledger never runs ahead.
+
+        `coming`: a slot, and when it starts. False: by then it was not to start any more.
+        """
         items: list[Range | float] = [*decision.closed, *decision.run]
         for each in sorted(items, key=_first):
             if isinstance(each, Range):
                 self._close(each)
-            else:
-                self._run(each)
+            elif not self._run(each, coming[1] if coming and coming[0] == each else None):
+                return False
         self._overrun()
         self.scheduler.reschedule()
+        return True
 
     def _due(self) -> None:
-        """Called by the schedule: at least one slot lies in (settled, now]."""
-        now = time.time()
+        """Called by the schedule: a slot is to start in a moment, or some lie in (settled, now] already."""
+        coming = self.scheduler.soonest
+        before, until = self.settled, max(time.time(), coming[0] if coming else 0.0)
         if self.runs.paused:
-            decision = Decision(closed=tuple(all_closed(self.trigger, self.settled, now, "skipped", "paused")))
+            decision = Decision(closed=tuple(all_closed(self.trigger, before, until, "skipped", "paused")))
         else:
-            decision = due(self.trigger, self.settled, now, self.settings, "clock" if self.stepped else "late")
-        self.settled, self.stepped = now, False
-        self._take(decision)
+            decision = due(self.trigger, before, until, self.settings, "clock" if self.stepped else "late")
+        self.settled, self.stepped = until, False
+        if not self._take(decision, coming):
+            self.settled = before  # as if nobody had woken yet
 
     def _overrun(self) -> None:
         """Settle the slots that fell due while something ran; one of them may run now, and overrun again, and so on.
@@ -167,10 +172,12 @@ class Runner:
             if self.runs.wanted and not self.rt.leaving:
                 self._ordered(self.runs.wanted.popleft())
 
-    def _run(self, slot: float) -> None:
+    def _run(self, slot: float, start: float | None = None) -> bool:
+        """`start`: not before that."""
         self._look_at_the_ledger()
-        self.runs.run(slot, "schedule")
-        self.recorded = slot
+        ran = self.runs.run(slot, "schedule", at=start if start is not None and start > time.time() else None)
+        self.recorded = slot if ran else self.recorded
+        return ran
 
     def _close(self, closed: Range) -> None:
         for each in self.set_back.free(closed):
@@ -249,18 +256,6 @@ class Runner:
             self.rt.post(Bye(Exit.OK, f"recycle: max_runs ({self.settings.max_runs}) reached"))
         return Exit.OK
 
-    def _attempts(self) -> Attempts:
-        args = self.settings.args
-        resources = Resources(self.settings.resources)
-        call = resources.bind(load(self.settings.run), ("ctx", *args), required=tuple(args))
-        return Attempts(
-            call,
-            resources,
-            root=self.rt.supervisor.project_dir,
-            wake_fd=self.rt.wake_fd,
-            on_wake=self._woken,
-        )
-
     def _woken(self) -> None:
         """While a coroutine runs: orders are looked at, runs that are asked for wait for the end of this one."""
         self.rt.acknowledge()
@@ -268,6 +263,10 @@ class Runner:
 
     def _next_after(self, t: float) -> float | None:
         return self.trigger.next_after(max(t, self.settled))
+
+    def _ahead(self) -> float:
+        """The clock by which a slot is due: early enough for what comes before the call."""
+        return time.time() + self.runs.lead.seconds
 
     def _jitter(self) -> float:
         return random.random() * self.settings.jitter

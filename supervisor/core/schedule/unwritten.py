@@ -11,6 +11,8 @@ from typing import Any
 from supervisor.core.words import epoch
 
 Facts = Mapping[str, Any]
+_TICK = 0.0005  # half the resolution of slots
+PREPARING = "preparing"  # the phase in which a run has its record and waits for its slot
 # A cause of core.lifecycle to what became of the run that was going.
 _ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
 
@@ -27,6 +29,14 @@ def ended(state: str, cause: str | None, reason: str | None, *, overtaken: bool 
     return said or ("interrupted" if state == "interrupted" else "lost"), error
 
 
+def never_began(record: Facts, last: Facts) -> bool:
+    """Whether its process, which ended as `last` says, had only prepared this run: the function was not called."""
+    slot, ran = epoch(record.get("slot")), epoch(last.get("ran"))
+    prepared = last.get("phase") == PREPARING and last.get("subject") == record.get("slot")
+    began = slot is None or (ran is not None and abs(ran - slot) < _TICK)
+    return prepared and not began and record.get("kind") == "schedule" and record.get("attempt") == 1
+
+
 def as_it_is(record: Facts, child: Facts | None, writer: object) -> Facts:
     """Return a record as it stands now. `writer`: the pid that wrote last; `child`: the status, None: nobody answers.
 
@@ -37,6 +47,8 @@ def as_it_is(record: Facts, child: Facts | None, writer: object) -> Facts:
     if child is not None and child.get("pid") is not None and child["pid"] == writer:
         return _told(record, child)
     last = child.get("last_exit") if child is not None else None
+    if isinstance(last, Mapping) and never_began(record, last):
+        return {key: record.get(key) for key in ("task", "slot", "kind")} | {"state": "missed", "reason": "down"}
     if not isinstance(last, Mapping) or (epoch(last.get("time")) or 0.0) < (epoch(record.get("started")) or 0.0):
         last = {}  # it is of another process, or none is known
     overtaken = record.get("reason") == "overlap"
@@ -52,5 +64,5 @@ def is_taken(child: Facts | None) -> bool:
 def _told(record: Facts, child: Facts) -> Facts:
     """Its end may be told already, and not be in the file yet."""
     last = child.get("last_run")
-    same = isinstance(last, Mapping) and all(last.get(key) == record.get(key) for key in ("slot", "kind", "started"))
+    same = isinstance(last, Mapping) and all(last.get(key) == record.get(key) for key in ("slot", "kind", "attempt"))
     return {**record, **last} if same and isinstance(last, Mapping) else record
