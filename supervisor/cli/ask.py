@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from supervisor import client
 from supervisor.cli import options
@@ -62,6 +61,8 @@ def dumps(value: object, *, indent: int | None = 2) -> str:
 def _of_child(
     place: Place, method: str, name: str, what: str, body: Mapping[str, Any] | None, timeout: float | None
 ) -> Reply:
+    from urllib.parse import quote  # `status` asks for all and does without it
+
     try:
         return _request(place, method, f"/v1/children/{quote(name, safe=':')}{what}", body, timeout)
     except NoSuchChild as error:

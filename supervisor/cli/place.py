@@ -6,15 +6,14 @@ Reads one key and validates nothing: with a broken file the running supervisor m
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from supervisor import client, logs
 from supervisor.core.escape import escape
 from supervisor.core.paths import Paths
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One project: absolute paths of its configuration and of its state folder."""
 
     config: str

@@ -7,7 +7,6 @@ Sources: no-color.org, force-color.org.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from typing import IO
@@ -32,7 +31,11 @@ def columns() -> int | None:
 
     COLUMNS counts on a terminal only: libraries (readline) export it into pipelines that nobody looks at.
     """
-    return max(20, shutil.get_terminal_size((80, 24)).columns) if _terminal(None) else None
+    if not _terminal(None):
+        return None
+    import shutil  # it brings the compressors along
+
+    return max(20, shutil.get_terminal_size((80, 24)).columns)
 
 
 def paint(text: str, style: str, *, coloured: bool) -> str:
