@@ -21,6 +21,7 @@ ACTIONS = {
     "produce": ("kafka_records", "Write a record."),
     "dlq": ("kafka_dlq", "List, show and replay dead letters."),
     "reset-offsets": ("kafka_reset", "Set where a consumer reads on."),
+    "verify": ("kafka_verify", "Run one process here and print its steps as JSON."),
     "pause": ("kafka", "Let a consumer rest; it stays in its group."),
     "resume": ("kafka", "Let it go on."),
 }

@@ -14,18 +14,26 @@ from supervisor.core import names
 from supervisor.core.config import redact
 from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError, WrongUsage
 from supervisor.core.kafka.address import from_text
-from supervisor.core.spec import ConsumerSettings, plan_from_json
+from supervisor.core.spec import ConsumerSettings, Plan, plan_from_json
 
 WITHIN = 10.0  # seconds for the broker; the process around it has two more
 
 
-def consumers(place: Place) -> dict[str, ConsumerSettings]:
-    """Return the consumers of config.toml by name, one member of each."""
+def plan_of(place: Place) -> Plan:
+    """Return what config.toml says. Raises WrongUsage when it is not valid."""
     found = apart_call(project.read, place)
     if not found["ok"]:
         count = report.problems(place, found.get("problems"))
         raise WrongUsage(f"{place.short(place.config)} has {report.many(count, 'error')}: supervisor check")
-    plan = plan_from_json(found["plan"])
+    return plan_from_json(found["plan"])
+
+
+def consumers(place: Place) -> dict[str, ConsumerSettings]:
+    """Return the consumers of config.toml by name, one member of each."""
+    return consumers_of(plan_of(place))
+
+
+def consumers_of(plan: Plan) -> dict[str, ConsumerSettings]:
     return {each.group: each.settings for each in plan.children if isinstance(each.settings, ConsumerSettings)}
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from supervisor.child.kafka import errors, gaps
+from supervisor.child.kafka import errors, gaps, witness
 from supervisor.child.kafka.handover import Handover
 from supervisor.child.kafka.progress import Progress
 from supervisor.child.kafka.report import Report
@@ -64,6 +65,7 @@ class Callbacks:
         self.subscribed = False  # before that the connector says what it waits for
         self._member = ""
         self.group: Any = None  # what the member is in its group, as transactions need it
+        self.witness = witness.called(os.environ)
 
     def reset(self) -> None:
         """For another client."""
@@ -79,6 +81,7 @@ class Callbacks:
         self.paused -= places
         found = self.starts.assign(consumer, partitions)
         self._handover.assign(places, found.done, found.begin)
+        self.witness.assigned(places)
         self._tell(consumer)
         if places:  # each rebalance of the group tells also those whom it gives nothing
             log.info("assigned: %s", _list(places))
@@ -98,14 +101,19 @@ class Callbacks:
         """What is handled of these; who reads on begins there."""
         back = self._settings.delivery == "at_most_once"  # committed is more than was begun
         offsets = self._handover.untouched(places) if back else self._handover.committable(places)
-        if commit(consumer, offsets, self._handover.notes(offsets)):
+        self.witness.handled(offsets)
+        done = commit(consumer, offsets, self._handover.notes(offsets))
+        if done:
             self.progress.committed(offsets)
+        self.witness.committed(offsets, None if done else "not committed")
 
     @_contained
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """The client has committed what was stored."""
         if error is None:
-            self.progress.committed({(p.topic, p.partition): p.offset for p in partitions if p.error is None})
+            offsets = {(p.topic, p.partition): p.offset for p in partitions if p.error is None and p.offset >= 0}
+            self.progress.committed(offsets)
+            self.witness.committed(offsets)
 
     @_contained
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -147,6 +155,7 @@ class Callbacks:
         self.progress.end(places)
         self.assigned -= places
         self.paused -= places
+        self.witness.revoked(places)
         self._tell(consumer)
         log.info("%s: %s", how, _list(places))
 

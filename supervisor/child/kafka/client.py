@@ -78,6 +78,7 @@ class Client(threading.Thread):
             self._rt.wake()
 
     def _work(self) -> None:
+        self._callbacks.witness.started()
         while (client := self._connector.connect()) is not None:
             self.connected = True
             loop = Loop(self._rt, self._settings, self._handover, self._report, self._callbacks, client)
@@ -87,6 +88,8 @@ class Client(threading.Thread):
                 return
             except errors.Fatal as e:
                 self._replace(loop, e)
+        self._callbacks.witness.leaving()
+        self._callbacks.witness.closed()
 
     def _turn(self, loop: Loop) -> None:
         while not self._handover.ended:
@@ -118,8 +121,11 @@ class Client(threading.Thread):
         watchdog = threading.Timer(self._settings.close_timeout, self._give_up)
         watchdog.daemon = True
         watchdog.start()
+        if self._rt.leaving:
+            self._callbacks.witness.leaving()
         loop.finish()
         loop.consumer.close()
+        self._callbacks.witness.closed()
         self._callbacks.progress.close()
         watchdog.cancel()
         self._report.set(member=None)

@@ -97,7 +97,7 @@ class Loop:
                 self._event(error, message)
         if records:
             self._report.waiting("access", None)
-            due = self._delays.due(records)
+            due = self._callbacks.witness.read(self._delays.due(records))
             self._handover.offer(committed(self.consumer, due) if self._first else due)
 
     def _event(self, error: KafkaError, message: Message) -> None:
@@ -169,8 +169,10 @@ class Loop:
         self._handover.reopen(hold)
 
     def _store(self) -> None:
-        if (offsets := self._handover.moved()) and not self._first:
-            store(self.consumer, offsets, self._handover.notes(offsets))
+        if offsets := self._handover.moved():
+            self._callbacks.witness.handled(offsets)
+            if not self._first:
+                store(self.consumer, offsets, self._handover.notes(offsets))
         self._gaps.tell()
 
     def _check(self) -> None:
