@@ -127,13 +127,17 @@ class RealKafka:
             time.sleep(0.02)
 
     def start(self) -> None:
+        self.launch()
+        self.wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Does not wait. From the main thread only: it dies with the thread that launched it."""
         command = [*self._java("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"), "kafka.Kafka", str(self._config)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, preexec_fn=_die_with_pytest
             )
         leaks.keep(self._process.pid)
-        self._wait_until_it_answers()
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -147,7 +151,7 @@ class RealKafka:
             yield
         finally:
             self.signal(signal.SIGCONT)
-            self._wait_until_it_answers()
+            self.wait_until_it_answers()
 
     def stop(self) -> None:
         if self._process is None:
@@ -161,6 +165,10 @@ class RealKafka:
             self._process.wait(10)
         self._process = None
 
+    @property
+    def gone(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
     def _java(self, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         return ["java", *options, "-cp", f"{JARS}/*", logging]
@@ -171,7 +179,7 @@ class RealKafka:
         done = subprocess.run([*tool, *arguments], capture_output=True, text=True, timeout=START, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _wait_until_it_answers(self) -> None:
+    def wait_until_it_answers(self) -> None:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
