@@ -48,6 +48,7 @@ DOORS = {
     "supervisor/cli/kafka_dlq.py: helper": "dead letters are read and sent back in a process of its own",
     "supervisor/cli/kafka_verify.py: child": "the consumer's process is what it runs",
     "supervisor/cli/kafka_verify.py: parent": "and it comes through the one door that forks",
+    "supervisor/cli/kafka_doctor.py: helper": "what a broker says of a consumer is asked in a process of its own",
     "supervisor/cli/kafka_reset.py: helper": "a group's offsets are set in a process of its own",
     "supervisor/cli/doctor.py: helper": "which topics there are is asked in a process of its own",
 }

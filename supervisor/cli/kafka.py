@@ -16,6 +16,7 @@ from supervisor.core.errors import Exit
 from supervisor.core.escape import line
 
 ACTIONS = {
+    "doctor": ("kafka_doctor", "Say what keeps a consumer from its records, and what to do."),
     "lag": ("kafka_lag", "Show how far behind consumers are, by partition."),
     "tail": ("kafka_records", "Show the newest records of a topic; -f follows."),
     "produce": ("kafka_records", "Write a record."),
