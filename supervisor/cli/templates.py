@@ -71,7 +71,9 @@ def test_{module}_does_its_work() -> None:
 '''
 
 CONSUMER_TEST = '''\
-"""The handler of [consumers.{name}], called with a record as from Kafka."""
+"""The handler of [consumers.{name}], called with a record as from Kafka, and run as in production."""
+
+from typing import Any
 
 from supervisor import Record
 from tasks import {module}
@@ -79,6 +81,13 @@ from tasks import {module}
 
 def test_{module}_takes_a_record() -> None:
     {module}.handle(Record(value={{"hello": "world"}}, topic="{name}", offset=7))
+
+
+def test_{module}_is_done_with_its_records(run_consumer: Any) -> None:
+    """In a process of its own, with a broker for this test: what was handled, retried, given up, committed."""
+    outcome = run_consumer("{name}", [{{"hello": "world"}}, "no JSON"])
+    assert [record.value for record in outcome.handled] == [{{"hello": "world"}}]
+    assert outcome.held  # without a dead_letter_topic its partition stands still at what is no JSON
 '''
 
 APP = '''\

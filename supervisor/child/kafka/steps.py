@@ -101,7 +101,7 @@ class Steps:
         base, cap = self._settings.retry_base, self._settings.retry_max
         seconds = delay(step.attempt + 1, base=base, cap=cap, jitter=0.2, draw=random.random())
         text = f"{at(items[0])} attempt {step.attempt}: {say(error)}; again in {seconds:.2f} s"
-        log.warning("%s", text, exc_info=error)
+        log.warning("%s", text, exc_info=error, extra={"event": "retry"})
         return Step(items, step.attempt + 1, seconds)
 
     def _wait_for_dependency(self, items: list[Item], step: Step, error: Exception) -> Step:
