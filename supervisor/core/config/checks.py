@@ -132,7 +132,13 @@ def _consumer(consumer: Consumer, tables: Tables, path: Path) -> Iterator[Fault]
         yield Fault(path=(*path, "format"), expected=expected, found="none", hint=hint)
     grace = planning.policy(consumer, tables.supervisor)["grace_period"]
     needed = consumer.drain_timeout + consumer.close_timeout
-    if needed > grace:
+    if "drain_timeout" in consumer.model_fields_set and consumer.drain_timeout > grace:
+        expected = f"at most {durations.text(grace)}, its grace_period"
+        hint = "on a stop the process would be killed before it commits: what it handled last comes again"
+        yield Fault(
+            path=(*path, "drain_timeout"), expected=expected, found=durations.text(consumer.drain_timeout), hint=hint
+        )
+    elif needed > grace:
         found = f"drain_timeout + close_timeout are {durations.text(needed)}, grace_period is {durations.text(grace)}"
         hint = "on a stop the process may be killed before it commits; what it handled last then comes again"
         yield Fault(path=path, found=found, hint=hint, warning=True)

@@ -36,6 +36,11 @@ REFUSED: Mapping[str, str] = {
     "logger": "it is an object; what the client logs is in the child's log",
 }
 
+NOT_ZERO: Mapping[str, str] = {
+    "auto.commit.interval.ms": "nothing would be committed before the consumer stops",
+    "statistics.interval.ms": "the lag comes from there, and that a partition stands still is seen by it",
+}
+
 
 class Librdkafka(Protocol):
     """What the library says of its own properties."""
@@ -69,8 +74,20 @@ def _contradictions(properties: Mapping[str, Any]) -> Iterator[tuple[str, Fault]
         hint = "the broker decides it, save with `group.protocol = classic`"
         fault = Fault(path=(), found="has no place in the group protocol", hint=hint, warning=protocol is None)
         yield from ((name, fault) for name in sorted(NOT_WITH_CONSUMER_PROTOCOL & properties.keys()))
+    yield from _login(properties)
     yield from _order(properties, 3, "heartbeat.interval.ms", "session.timeout.ms")
     yield from _order(properties, 1, "session.timeout.ms", "max.poll.interval.ms")
+
+
+def _login(properties: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+    """librdkafka itself would say so only when the process makes its client."""
+    if not str(properties.get("security.protocol", "")).lower().startswith("sasl_"):
+        return
+    mechanism = str(properties.get("sasl.mechanism", properties.get("sasl.mechanisms", "GSSAPI"))).upper()
+    if mechanism == "PLAIN" or mechanism.startswith("SCRAM-"):
+        for name in ("sasl.username", "sasl.password"):
+            if not properties.get(name):
+                yield "security.protocol", Fault(path=(), expected=f"{name} beside it", hint=f"{mechanism} asks for it")
 
 
 def _order(properties: Mapping[str, Any], factor: int, low: str, high: str) -> Iterator[tuple[str, Fault]]:
@@ -88,6 +105,8 @@ def _fault(path: Path, name: str, value: Any, library: Librdkafka | None) -> Fau
     reason = REFUSED.get(name) or (name.endswith("_cb") and "it is a function, which no file can hold")
     if reason:
         return Fault(path=path, found="not allowed here", hint=reason)
+    if name in NOT_ZERO and text(value) == "0":
+        return Fault(path=path, expected="1 or more", found="0", hint=NOT_ZERO[name])
     if library is None:
         return None
     if name not in library.names:

@@ -14,7 +14,7 @@ CORPUS = Path(__file__).parent / "corpus"
 FILES = sorted(CORPUS.glob("*.toml"))
 ENV = {"CANARY": "canary", "BYTES": "\udcff", "HUGE": "x" * 700_000}
 RANGES: Mapping[str, str] = {
-    **dict.fromkeys(["client.rack", "group.protocol", "sasl.password", "security.protocol"], ""),
+    **dict.fromkeys(["client.rack", "group.protocol", "sasl.mechanism", "sasl.password", "security.protocol"], ""),
     **dict.fromkeys(["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"], "1 .. 3600000"),
     "check.crcs": "one of true, false",
 }

@@ -310,7 +310,7 @@ def test_a_file_too_long_to_be_searched_is_refused_without_lines() -> None:
             '[supervisor]\nbackoff = { base = "1m", max = "5m" }\n' + TASK,
             "supervisor.crash_loop: expected a window in which",
         ),
-        (REAL + CONSUMER + 'drain_timeout = "1m"\n', "drain_timeout + close_timeout are 1m2s, grace_period is 10s"),
+        (REAL + CONSUMER + 'drain_timeout = "9s"\n', "drain_timeout + close_timeout are 11s, grace_period is 10s"),
         (
             CONSUMER + "processes = 6\n",
             "the embedded broker has 4 partitions for each topic; 2 processes will have nothing",
@@ -323,6 +323,17 @@ def test_a_file_too_long_to_be_searched_is_refused_without_lines() -> None:
 def test_what_is_odd_is_a_warning(text: str, words: str) -> None:
     (warning,) = warnings(text)
     assert words in warning
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        '"sasl.mechanism" = "PLAIN", "sasl.username" = "u", "sasl.password" = "p"',
+        '"sasl.mechanisms" = "OAUTHBEARER"',
+    ],
+)
+def test_a_login_that_is_whole_is_taken(login: str) -> None:
+    assert warnings(REAL + CONSUMER + f'properties = {{ "security.protocol" = "sasl_ssl", {login} }}\n') == []
 
 
 def test_the_usual_gives_no_warning() -> None:
