@@ -40,13 +40,13 @@ def schedule_idle_seconds() -> None:
 
 
 def apscheduler() -> None:
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from apscheduler.schedulers.blocking import BlockingScheduler  # type: ignore[import-not-found]
 
     scheduler = BlockingScheduler(timezone="UTC")
-    whole = datetime.fromtimestamp(int(time.time()) + 2, UTC)
-    scheduler.add_job(job, "interval", seconds=1, start_date=whole)
+    half = datetime.fromtimestamp(int(time.time()) + 2, UTC) + timedelta(seconds=0.5)
+    scheduler.add_job(job, "interval", seconds=1, start_date=half)
     scheduler.start()
 
 
