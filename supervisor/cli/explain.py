@@ -6,11 +6,11 @@ import linecache
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supervisor import logs as form
-from supervisor.cli import ask, options, terminal
+from supervisor.cli import ask, lately, options, terminal
 from supervisor.cli.group import verb
 from supervisor.cli.logs import Reader
 from supervisor.cli.place import Place
@@ -43,7 +43,8 @@ def explain(place: Place, name: str) -> int:
     for child in _members(ask.child(place, name)):
         records = Reader(place, [str(child.get("name"))], _all).last(RECORDS, None, whole=True)
         lines = [_line(found) for found in records[-LAST_LINES:]]
-        terminal.say_all(explained(child, lines, now, _found(place, child, records), terminal.columns()))
+        found = replace(_found(place, child, records), lately=lately.lines(place, child, now))
+        terminal.say_all(explained(child, lines, now, found, terminal.columns()))
     return Exit.OK
 
 
@@ -55,6 +56,7 @@ class Found:
     at: str = ""  # tasks/task1.py:18 in run
     code: str = ""  # the file of the child's function
     changed: float | None = None  # when that was saved last, epoch seconds
+    lately: Sequence[str] = ()  # of a task: what did not run
 
 
 def explained(
@@ -70,6 +72,7 @@ def explained(
         ("last exit", _last_exit(child, now)),
         ("failures", _failures(failures, now) if isinstance(failures, Mapping) else []),
         ("last run", _last_run(child.get("last_run"), now)),
+        ("last day", found.lately),
         ("error", _error(child, found) if troubled or child.get("last_error") else []),
         ("note", _one(child.get("note"))),
         ("doing", _doing(child)),

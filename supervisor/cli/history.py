@@ -65,6 +65,8 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
     sign, style = _STATES.get(state, ("✗", "red"))
     ended = epoch(run.get("finished"))
     why = str(run.get("error") or run.get("reason") or "")
+    last = run.get("last")
+    until = f", to {past.instant(last)}" if last is not None and last != run.get("slot") else ""
     return (
         Cell(past.instant(run.get("slot"))),
         Cell(line(str(run.get("kind") or "-"))),
@@ -73,7 +75,7 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
         Cell(_short(run.get("lateness"))),
         Cell(line(str(run.get("attempt") or "-"))),
         Cell(ago(now - ended) if ended else "-"),
-        Cell(line(gist(why))),
+        Cell(line(gist(why) + until)),
     )
 
 

@@ -159,7 +159,8 @@ class Runner:
 
         What is ordered has its turn in between. The slots after the last run of this process are the next one's.
         """
-        while not self._spent() and (now := time.time()) > self.settled:
+        jumped = self._look_at_the_clock()
+        while not self._spent() and (now := time.time() - jumped) > self.settled:
             decision = overrun(self.trigger, self.settled, now, "skip" if self.runs.paused else self.settings.overlap)
             self.settled = now
             for each in decision.closed:
@@ -171,6 +172,7 @@ class Runner:
             self.runs.collect()
             if self.runs.wanted and not self.rt.leaving:
                 self._ordered(self.runs.wanted.popleft())
+            jumped += self._look_at_the_clock()
 
     def _run(self, slot: float, start: float | None = None) -> bool:
         """`start`: not before that."""
@@ -214,13 +216,15 @@ class Runner:
             for each in unclosed(self.trigger, *gap, self._disabled(), self.ran):
                 self.ledger.close(each)
 
-    def _look_at_the_clock(self) -> None:
+    def _look_at_the_clock(self) -> float:
+        """Return by how much the clock was set forward since the last look: what it jumped over no run overlapped."""
         step = time.time() - time.monotonic() - self.skew
         self.skew += step
         if step < -STEP:
             self._set_back(time.time(), -step)
         elif step > STEP:
             self.stepped = True
+        return step if step > STEP else 0.0
 
     def _set_back(self, now: float, by: float) -> None:
         """What the ledger says of times to come is void, save what has run: that must not run again."""

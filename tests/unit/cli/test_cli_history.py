@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supervisor.cli.history import table
+from supervisor.cli.past import instant
 from support.statuses import NOW
 
 SKIPPED = {"slot": NOW - 60, "kind": "schedule", "state": "skipped", "reason": "overlap"}
@@ -30,3 +31,11 @@ def test_of_an_error_it_shows_the_line_that_says_it() -> None:
 def test_an_error_is_cut_at_a_word() -> None:
     made = table([{"state": "failed", "error": "one two three four five six seven"}], 60, NOW)
     assert made.rows[0][-1].text == "one two three four…"
+
+
+def test_of_a_range_it_shows_the_last_slot_too() -> None:
+    night = {**SKIPPED, "slots": 7, "state": "missed", "reason": "down"}
+    (row,) = table([{**night, "last": NOW}], None, NOW).rows
+    assert (row[0].text, row[-1].text) == (instant(NOW - 60), f"down, to {instant(NOW)}")
+    (row,) = table([{**night, "last": NOW - 60}], None, NOW).rows
+    assert row[-1].text == "down"
