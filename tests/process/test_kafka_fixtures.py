@@ -130,9 +130,9 @@ def test_what_is_not_done_in_time_fails_with_where_it_stands(kafka: KafkaMock, f
     with pytest.raises(NotDone, match=r"not done in time: orders:0 from 0 on; orders is running"):
         run_consumer(kafka, "orders", [{"id": 1}], config=tmp_path / "config.toml", within=2.0)
     (tmp_path / "mine.py").write_text("def handles(record):\n    pass\n")
-    with pytest.raises(NotDone, match="(?s)orders is fatal: .*did you mean .handles"):
+    with pytest.raises(NotDone, match=r"(?s)orders is fatal: .*did you mean .handles"):
         run_consumer(kafka, "orders", [], config=tmp_path / "config.toml")
-    with pytest.raises(ValueError, match="there is no consumer 'order'; did you mean 'orders'"):
+    with pytest.raises(ValueError, match=r"there is no consumer 'order'; did you mean 'orders'"):
         run_consumer(kafka, "order", [], config=tmp_path / "config.toml")
     (tmp_path / "config.toml").write_text("[consumers.orders]\n")
     with pytest.raises(ConfigError):
