@@ -68,14 +68,24 @@ def test_its_own_timeout_comes_first_and_is_no_overlap(task: Make) -> None:
         assert child.wait_run(id="7")["state"] == "timed_out"
 
 
-def test_a_slot_ends_a_run_by_hand_too_and_such_ends_are_no_failures(task: Make) -> None:
-    mail = task("import time\ndef run(): time.sleep(60)", every=0.7, timeout=None, pause_after_failures=1, **CANCEL)
+def test_such_ends_are_no_failures(task: Make) -> None:
+    mail = task("import time\ndef run(): time.sleep(60)", every=0.5, timeout=None, pause_after_failures=1, **CANCEL)
     with mail.start() as child:
-        child.wait_doing("running")
+        child.wait_run(count=3, reason="overlap")
+        assert "paused" not in child.facts or child.facts["paused"] is None
+
+
+def test_a_run_that_people_asked_for_is_cut_by_no_slot_and_the_last_slot_runs_after_it(task: Make) -> None:
+    mail = task("import time\ndef run(ctx): time.sleep(1.2 if ctx.kind == 'manual' else 0)", every=0.5, **CANCEL)
+    with mail.start() as child:
+        child.wait_run(kind="schedule")
         child.order("run", id="7")
         by_hand = child.wait_run(id="7")
-        assert (by_hand["kind"], by_hand["reason"]) == ("manual", "overlap")
-        assert "paused" not in child.facts or child.facts["paused"] is None
+        assert by_hand["state"] == "ok"
+        child.wait_run(kind="schedule", count=len([r for r in child.runs if r["kind"] == "schedule"]) + 2)
+    after = [r for r in mail.records if r["kind"] == "schedule" and at(r) > at(by_hand)]
+    assert [(r["state"], r.get("reason")) for r in after[:2]] == [("skipped", "overlap"), ("ok", None)]
+    assert at(after[1], "started") >= at(by_hand, "finished")
 
 
 def test_who_does_not_let_itself_be_ended_is_left_to_the_parent_and_recorded_as_killed(task: Make) -> None:

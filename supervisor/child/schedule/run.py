@@ -24,7 +24,7 @@ from supervisor.child.schedule.ledger_file import Row, record, stamp
 from supervisor.child.schedule.pausing import Pausing
 from supervisor.child.schedule.telling import Telling
 from supervisor.core.lifecycle.backoff import delay
-from supervisor.core.schedule.limits import limit
+from supervisor.core.schedule.limits import BY_HAND, limit
 from supervisor.core.schedule.missed import Range
 from supervisor.core.schedule.unwritten import PREPARING
 from supervisor.core.spec import TaskSettings
@@ -175,7 +175,7 @@ class Runs:
         row = self._ledger.begin(slot, kind, attempt=number, lateness=late, id=id, at=start)
         self._going = True  # a SIGTERM from here on is told to the record
         self._rt.facts(note=self._ledger.problem)  # the run may take hours
-        ending = self._ending(start)
+        ending = self._ending(start, kind)
         return _Attempt(row, ending, self._context(row, ending), Cost())
 
     def _context(self, row: Row, ending: Ending) -> TaskContext:
@@ -214,8 +214,8 @@ class Runs:
             self._rt.ran(row["slot"])  # once it is recorded, if it could be: from here on the function may run
         self.telling.began(row)
 
-    def _ending(self, start: float) -> Ending:
-        upcoming = self._next_after(start)
+    def _ending(self, start: float, kind: str) -> Ending:
+        upcoming = None if kind in BY_HAND else self._next_after(start)  # what people ask for is cut by no slot
         until = None if upcoming is None else upcoming - start
         return Ending(limit(self._settings, until, coroutine=self._attempts.is_async), self._ledger)
 

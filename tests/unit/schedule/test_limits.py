@@ -45,3 +45,10 @@ def test_who_was_killed_for_the_next_slot() -> None:
     assert overtaken(long, {**row, "reason": "overlap"}, "stuck", 175.0), "it was told so"
     assert not overtaken(long, {"started": None}, "hung", 116.0)
     assert not overtaken(task(overlap="skip", timeout=None), row, "stuck", 116.0)
+
+
+def test_no_slot_ends_what_people_asked_for() -> None:
+    row = {"started": 100.0, "reason": "overlap"}
+    assert [overtaken(CANCEL, {**row, "kind": kind}, "timed_out", 116.0) for kind in ("manual", "backfill")] == [
+        False
+    ] * 2
