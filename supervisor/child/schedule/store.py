@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from supervisor.child.schedule.ledger_file import (
     values,
 )
 
+PATIENT, SHORT = 2.0, 0.005  # seconds to wait for somebody's lock: while all is well, and once it was in vain
 AGAIN = 5.0  # seconds between two looks whether the file can be had by now
 Tell = Callable[[str, str], None]  # code, text
 Gap = tuple[float, float]  # epoch seconds, after and until
@@ -103,14 +105,16 @@ class Store:
         try:
             self._db.execute(sql, values)
         except sqlite3.OperationalError as e:  # disk full, locked, read-only: the next write may succeed
+            self._wait_for_locks(SHORT)
             return self._trouble(e)
         except sqlite3.DatabaseError as e:  # malformed
             self._db.close()
             self._db = self._moved(e)
             self._unsaved.update(self._meta)
             return self._again(sql, values)
-        if self._file is not None:
+        if self._file is not None and self.problem is not None:
             self.problem = None
+            self._wait_for_locks(PATIENT)
         return True
 
     def _again(self, sql: str, values: tuple[Any, ...]) -> bool:
@@ -141,6 +145,11 @@ class Store:
             self._tell("ledger", text)
         self.problem = text
         return False
+
+    def _wait_for_locks(self, seconds: float) -> None:
+        """Who holds the file for long must not hold up each run: they go on without, in time."""
+        with suppress(sqlite3.Error):
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")
 
     def _open(self) -> sqlite3.Connection:
         try:
