@@ -37,7 +37,7 @@ GROUPS = {
         "run": ("run", "Run a task now."),
         "backfill": ("backfill", "Run the missed slots of a task, in order."),
         "chaos": ("chaos", "Harm a child on purpose, to see it heal."),
-        "kafka": ("kafka", "Lag, records, dead letters, offsets; pause and resume."),
+        "kafka": ("kafka", "Doctor, lag, records, dead letters, offsets; pause and resume."),
     },
     "Setup": {
         "init": ("init", "Create a project: config, a task, a consumer, a test."),

@@ -15,7 +15,7 @@ from typing import Any, Self
 from supervisor.core.kafka.decode import encode
 from supervisor.core.kafka.record import Record
 
-COMMAND = [sys.executable, "-m", "supervisor.testing_kafka.serve"]
+COMMAND = [sys.executable, "-P", "-m", "supervisor.testing_kafka.serve"]
 Headers = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 

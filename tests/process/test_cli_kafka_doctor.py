@@ -114,6 +114,13 @@ def test_on_a_real_broker_what_is_missing_is_found_with_its_cure(
     assert of(found["one"], "protocol")["text"] == "KIP-848, the broker decides who gets what: the broker has it"
     assert of(found["one"], "lag")["text"] == "3, and nobody reads"
     assert of(found["one"], "offsets")["text"] == "nothing is committed yet: it begins at the earliest"
+    mine.configure(FAST + configured(kafka.bootstrap, topic, f"of-{topic}"))
+    with mine.supervisor() as supervisor:
+        supervisor.wait_child("one", lambda child: child.get("lag") == 0 and len(child["partitions"]) == 2, WITHIN)
+        code, found = told(mine)
+    assert (code, wrong(found["one"])) == (0, [])
+    assert of(found["one"], "group")["text"].startswith(f"of-{topic} is stable: of-{topic}.one@")
+    assert of(found["one"], "group")["text"].endswith(" holds 2")
     tls = 'properties = { "security.protocol" = "SSL" }'
     mine.configure(configured(kafka.bootstrap, topic, more=tls))
     _, found = told(mine)

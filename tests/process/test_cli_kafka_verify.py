@@ -190,6 +190,41 @@ def test_each_event_has_the_fields_that_apache_kafkas_own_tool_prints(
     assert len(found[0]) == 8
 
 
+@pytest.mark.kafka
+def test_beside_apache_kafkas_own_tool_both_keep_the_rules(
+    project: Callable[..., Project], real_kafka: RealKafka
+) -> None:
+    """Two members of one group: what one gives up the other gets, and nothing is consumed but once."""
+    kafka = real_kafka.kafka()
+    topic = kafka.topic(2)
+    mine = project(CONFIG.format(bootstrap=kafka.bootstrap, topic=topic, group=f"of-{topic}"), CODE)
+    java = [*real_kafka._java("-Xmx96m"), "org.apache.kafka.tools.VerifiableConsumer", "--group-protocol", "consumer"]
+    theirs = ["--bootstrap-server", kafka.bootstrap, "--topic", topic, "--group-id", f"of-{topic}"]
+    with verify([*java, *theirs], mine.folder) as first, verify(ours(mine), mine.folder) as second:
+        for running in (first, second):
+            eventually(lambda running=running: held(running.events) == 1, within=WITHIN)
+        for partition in (0, 1):
+            kafka.produce(topic, ["x"] * 5, partition=partition)
+            kafka.produce(topic, ["x"] * 5, partition=partition)
+        first.wait_consumed(10)
+        second.wait_consumed(10)
+        second.end()
+        eventually(lambda: held(first.events) == 2, within=WITHIN)
+        kafka.produce(topic, ["y"] * 2, partition=0)
+        kafka.produce(topic, ["y"] * 2, partition=1)
+        first.wait_consumed(14)
+        first.end()
+    for running in (first, second):
+        judged(running.events)
+    assert sum(event["count"] for event in [*first.named("records_consumed"), *second.named("records_consumed")]) == 24
+
+
+def held(events: list[Event]) -> int:
+    """How many partitions it has."""
+    count = {"partitions_assigned": 1, "partitions_revoked": -1}
+    return sum(count.get(event["name"], 0) * len(event.get("partitions", ())) for event in events)
+
+
 def shape(value: Any) -> Any:
     """The keys and kinds of an event, of its lists those of the first entry."""
     if isinstance(value, dict):

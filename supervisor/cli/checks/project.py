@@ -74,7 +74,7 @@ def broker(settings: ConsumerSettings, topics: Sequence[str] | str) -> Answer:
         text = "the embedded demo broker: what is in it is lost with it"
         return Answer(False, text, 'set kafka.bootstrap_servers = "host:9092"')
     if isinstance(topics, str):
-        return Answer(False, f"{where}: {redact.text(topics)}", "is it running, and are address and credentials right?")
+        return Answer(False, f"{where}: {redact.text(topics)}", "what is wrong in detail: supervisor kafka doctor")
     return Answer(True, f"{where}: {report.many(len(topics), 'topic')}")
 
 
