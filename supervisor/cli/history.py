@@ -16,7 +16,7 @@ from supervisor.core.errors import Exit
 from supervisor.core.escape import line
 from supervisor.core.prose import gist, shorten
 from supervisor.core.status import Cell, Table
-from supervisor.core.words import ago, epoch, short, width
+from supervisor.core.words import ago, coarse, epoch, short, width
 
 _STATES = {"ok": ("✓", "green"), "skipped": ("○", "dim"), "missed": ("○", "dim"), "running": ("▶", "cyan")}
 _HEADER = ("SLOT", "KIND", "STATE", "TOOK", "LATE", "TRY", "ENDED", "ERROR")
@@ -74,9 +74,16 @@ def _row(run: Run, now: float) -> tuple[Cell, ...]:
         Cell(_short(run.get("duration"))),
         Cell(_short(run.get("lateness"))),
         Cell(line(str(run.get("attempt") or "-"))),
-        Cell(ago(now - ended) if ended else "-"),
+        Cell(_ended(ended, now)),
         Cell(line(gist(why) + until)),
     )
+
+
+def _ended(at: float | None, now: float) -> str:
+    """Before the clock was set back it was later than now."""
+    if at is None:
+        return "-"
+    return ago(now - at) if at <= now + 1 else f"in {coarse(at - now)}"
 
 
 def _many(run: Run) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor.cli import ask, options, terminal
 from supervisor.cli.place import Place
@@ -20,8 +20,12 @@ from supervisor.core.errors import NoSuchChild, NotRunning, SupervisorError, Wro
 from supervisor.core.schedule.unwritten import as_it_is, is_taken
 from supervisor.core.words import epoch
 
+if TYPE_CHECKING:
+    from supervisor.child.schedule.ledger_file import Contents
+
 Run = Mapping[str, Any]
 _TICK = 0.0005  # half the resolution of slots
+_SOON = 1.0  # seconds: a run that waits for its slot has its record
 _NOT_RUN = "state IN ('missed', 'skipped')"
 
 
@@ -33,29 +37,36 @@ def runs(place: Place, name: str, limit: int, *, missed: bool) -> list[Run] | No
     if not os.path.exists(file):
         return None
     try:
-        found = contents(file, limit=limit, only=_NOT_RUN if missed else "TRUE")
+        now = time.time()
+        found = contents(file, limit=limit, only=_NOT_RUN if missed else "TRUE", now=now + _SOON)
     except sqlite3.Error as error:
         raise SupervisorError(f"{place.short(file)} cannot be read: {error}") from error
     child = _child(place, name)  # after the file: what it has as going may have ended since, not the other way round
     written = [as_it_is(record(name, row), child, found.meta.get("pid")) for row in found.rows]
     if is_taken(child):
         return written
-    ranges = [record(name, row) for row in _unwritten(place, name, found.meta.get("schedule"), found.settled)]
-    return sorted([*written, *ranges], key=_at)[-limit:]
+    ranges = [record(name, row) for row in _unwritten(place, name, found)]
+    return sorted([*written, *ranges], key=lambda run: (_at(run) <= now + _SOON, _at(run)))[-limit:]
 
 
-def _unwritten(place: Place, name: str, schedule: object, settled: float | None) -> Iterator[dict[str, Any]]:
-    from supervisor.child.schedule import off
+def _unwritten(place: Place, name: str, found: Contents) -> Iterator[dict[str, Any]]:
+    """Slots up to now that have no record; behind a clock that was set back some have one and others not."""
+    from supervisor.child.schedule import ledger_file, off
+    from supervisor.core.schedule.carve import free
     from supervisor.core.schedule.missed import unclosed
     from supervisor.core.schedule.slots import from_text
 
     try:
-        trigger = from_text(str(schedule))
+        trigger = from_text(str(found.meta.get("schedule")))
     except ValueError:
         terminal.tell(f"{name}: slots that no process could record are not shown: the history has no schedule yet")
         return
-    if settled is not None:
-        for each in unclosed(trigger, settled, time.time(), off.spans(place.paths.journal, name)):
+    if found.settled is None:
+        return
+    after, now = min(found.settled, found.meta.get("behind") or found.settled), time.time()
+    known = ledger_file.taken(place.paths.ledger(name), after, now) if after < found.settled else []
+    for whole in unclosed(trigger, after, now, off.spans(place.paths.journal, name)):
+        for each in free(trigger, whole, known):
             yield {**asdict(each), "slot": each.first, "kind": "schedule"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -172,13 +173,26 @@ class Contents:
     meta: dict[str, Any]
 
 
-def contents(path: str, *, limit: int, only: str = "TRUE") -> Contents:
-    """Read the newest `limit` rows that are `only` so. Raises sqlite3.Error when the file cannot be read."""
+def contents(path: str, *, limit: int, only: str = "TRUE", now: float = math.inf) -> Contents:
+    """Read the newest `limit` rows that are `only` so. Raises sqlite3.Error when the file cannot be read.
+
+    Rows of times to come were written before the clock was set back: they are older than those of `now`.
+    """
     db = _reader(path)
     try:
-        sql = f"SELECT * FROM run WHERE {only} ORDER BY coalesce(started, last, slot) DESC LIMIT ?"
-        found = rows(db, sql, (limit,))
+        at = "coalesce(started, last, slot)"
+        found = rows(db, f"SELECT * FROM run WHERE {only} ORDER BY {at} > ?, {at} DESC LIMIT ?", (now, limit))
         return Contents(found[::-1], settled(db), dict(db.execute("SELECT key, value FROM meta")))
+    finally:
+        db.close()
+
+
+def taken(path: str, after: float, until: float) -> list[tuple[float, float]]:
+    """Return first and last slot of the schedule's records that have a part in (after, until]. Raises sqlite3.Error."""
+    db = _reader(path)
+    try:
+        sql = f"SELECT slot, coalesce(last, slot) FROM run WHERE {OWED} AND slot <= ? AND coalesce(last, slot) > ?"
+        return [(row[0], row[1]) for row in db.execute(sql, (until, after))]
     finally:
         db.close()
 

@@ -39,3 +39,8 @@ def test_of_a_range_it_shows_the_last_slot_too() -> None:
     assert (row[0].text, row[-1].text) == (instant(NOW - 60), f"down, to {instant(NOW)}")
     (row,) = table([{**night, "last": NOW - 60}], None, NOW).rows
     assert row[-1].text == "down"
+
+
+def test_what_ended_by_a_clock_that_was_ahead_is_still_to_come() -> None:
+    (row,) = table([{"state": "ok", "finished": NOW + 2 * 3600}], None, NOW).rows
+    assert row[6].text == "in 2h"
