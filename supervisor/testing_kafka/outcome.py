@@ -36,7 +36,7 @@ class Outcome:
     committed: dict[Place, int] = field(default_factory=dict)
     retries: int = 0  # attempts after the first
     held: dict[Place, str] = field(default_factory=dict)  # partitions that stand still, and why
-    counts: dict[str, int] = field(default_factory=dict)  # as `status` has them: skipped, filtered, dead_letters …
+    counts: dict[str, int] = field(default_factory=dict)  # of the last processes: skipped, filtered, dead_letters …
     starts: int = 0  # processes that were needed
     log: str = ""
 

@@ -36,6 +36,7 @@ COMMAND = [sys.executable, "-P", "-m", "supervisor.testing_kafka.begin"]
 LOOK = 0.05  # seconds
 STILL = 2.0  # held partitions, and nothing moves for so long: that is how it stands
 SHORT = 0.1  # seconds between attempts
+COUNTS = 1.5  # for the last numbers
 END = 20.0  # for the supervisor to stop
 _SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl", "enable.sasl")
 
@@ -124,6 +125,7 @@ class _Run:
         self._data: list[dict[str, Any]] = []
         self._starts = 0
         self._joined = False
+        self._of_last = 0  # records since the last process began
         self._status: Mapping[str, Any] = {}
 
     def until_done(self, within: float) -> Outcome:
@@ -165,6 +167,7 @@ class _Run:
             self._read()
             left = self._left()
             if self._joined and not left:
+                self._hear_counts()
                 return {}
             moved = time.monotonic() if self._seen != before else moved
             self._status = self._child()
@@ -178,6 +181,15 @@ class _Run:
             time.sleep(LOOK)
         left_over = ", ".join(f"{topic}:{at} from {offset} on" for (topic, at), offset in sorted(self._left().items()))
         raise NotDone(f"not done in time: {left_over}; {self._standing()}\n{self._log()}")
+
+    def _hear_counts(self) -> None:
+        """They come with the next beat of each process."""
+        end = time.monotonic() + COUNTS
+        while time.monotonic() < end:
+            self._status = self._child()
+            if sum(int(child.get("records") or 0) for child in self._children()) >= self._of_last:
+                return
+            time.sleep(LOOK)
 
     def _left(self) -> dict[Place, int]:
         """Return where it is, of those whose end it has not reached."""
@@ -198,8 +210,11 @@ class _Run:
         for event in map(json.loads, text.splitlines()):
             self._starts += event["name"] == "startup_complete"
             self._joined |= event["name"] == "partitions_assigned"
+            if event["name"] == "startup_complete":
+                self._of_last = 0
             if event["name"] == "record_data":
                 self._data.append(event)
+                self._of_last += 1
             for part in event["partitions"] if event["name"] == "records_consumed" else ():
                 self._positions[part["topic"], part["partition"]] = part["maxOffset"] + 1
 

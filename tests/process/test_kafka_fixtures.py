@@ -103,6 +103,7 @@ def test_a_consumer_is_run_over_records_as_the_product_does_it(kafka: KafkaMock,
     assert (letter.message, letter.attempts, letter.source) == ("never", 2, "orders:0:3")
     assert outcome.committed == {("orders", 0): 7}
     assert outcome.starts == 4
+    assert outcome.counts == {"dead_letters": 1, "skipped": 1}  # of the last process
     assert outcome.retries >= 2
     assert outcome.held == {}
     assert "got 6" in outcome.log
