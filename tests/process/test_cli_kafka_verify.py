@@ -239,4 +239,10 @@ def test_without_a_broker_or_a_name_it_says_so_in_one_line(project: Callable[...
     told = mine.run("kafka", "verify", "one")
     assert (told.returncode, told.stdout) == (3, "")
     assert told.stderr == "error: the embedded broker lives only as long as the supervisor: supervisor start\n"
+    mine.configure(CONFIG.format(bootstrap="127.0.0.1:1", topic="t", group="g"))
+    with verify(ours(mine), mine.folder) as running:
+        running.wait("startup_complete")
+        assert running.end(signal.SIGINT) == 0
+    names = [event["name"] for event in running.events]
+    assert names == ["startup_complete", "shutdown_requested", "shutdown_complete"]
     assert mine.run("kafka", "verify", "two").stderr.startswith("error: there is no consumer 'two'; ")

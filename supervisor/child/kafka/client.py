@@ -77,6 +77,10 @@ class Client(threading.Thread):
             self.finished.set()
             self._rt.wake()
 
+    def leave_unconnected(self) -> None:
+        self._callbacks.witness.leaving()
+        self._callbacks.witness.closed()
+
     def _work(self) -> None:
         self._callbacks.witness.started()
         while (client := self._connector.connect()) is not None:

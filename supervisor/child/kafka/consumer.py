@@ -102,8 +102,10 @@ class Member:
         budget = self._settings.drain_timeout + self._settings.close_timeout + 5.0
         self._rt.enter("closing", budget=budget)
         self._handover.end()
-        if self._client.connected:  # else it has joined nothing, and may sit in a probe
+        if self._client.connected:
             self._client.finished.wait()
+        else:  # it has joined nothing, and may sit in a probe
+            self._client.leave_unconnected()
         self._handler.close()
         self._report.flush()
 

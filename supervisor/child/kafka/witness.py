@@ -67,6 +67,7 @@ class Verifiable(Witness):
         self._fd, self._most, self._verbose = fd, most, verbose
         self._open: dict[Place, dict[int, Message | None]] = {}  # read and not yet behind the position
         self._read = 0
+        self._last: set[str] = set()
 
     def started(self) -> None:
         self._say("startup_complete")
@@ -121,10 +122,16 @@ class Verifiable(Witness):
             self._say("offsets_committed", offsets=listed, **({"error": error} if error else {}), success=error is None)
 
     def leaving(self) -> None:
-        self._say("shutdown_requested")
+        self._say_once("shutdown_requested")
 
     def closed(self) -> None:
-        self._say("shutdown_complete")
+        self._say_once("shutdown_complete")
+
+    def _say_once(self, event: str) -> None:
+        """The thread of a client that never connected may come to it too, when the main thread has said it."""
+        if event not in self._last:
+            self._last.add(event)
+            self._say(event)
 
     def _say(self, event: str, **more: Any) -> None:
         """One write, so that lines of several members stay whole."""
