@@ -11,7 +11,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from supervisor.child.birth import Birth
@@ -32,6 +32,7 @@ class Runtime:
         self.stopping = False  # SIGTERM came: grace period runs
         self.draining = False  # planned change: finish what is in hand, take nothing new
         self.held = birth.extra.get("held") is True  # a consumer takes nothing new and stays in its group
+        self.woken = False  # something has changed since the main thread took this back
         self.dropped = 0  # frames that met a full pipe
         self._count = self._ran = 0
         self._page = memoryview(birth.page)
@@ -66,6 +67,20 @@ class Runtime:
         )
         if self._chaos:
             self._misbehave(phase)
+
+    def entering(self, phase: str, subject: str, budget: float | None) -> Callable[[int, int], None]:
+        """Return `enter` for the records of one topic, with all that is the same for each of them made ready."""
+        most, raw = math.inf if budget is None else budget, phase.encode()
+        topic = subject.encode()[: page.SUBJECT_BYTES]
+        box, pack, clock = self._page, page.HEAD.pack_into, time.monotonic
+
+        def entered(partition: int, offset: int) -> None:
+            self._count = count = self._count + 1
+            pack(box, 0, count, clock(), most, raw, partition, offset, topic, count)
+            if self._chaos:
+                self._misbehave(phase)
+
+        return entered
 
     def member(self, member_id: str) -> None:
         page.write_member(self._page, member_id)
@@ -146,6 +161,7 @@ class Runtime:
 
     def wake(self) -> None:
         """End the main thread's wait. Safe in a signal handler and in any thread."""
+        self.woken = True
         os.eventfd_write(self.wake_fd, 1)
 
     def next_order(self) -> Order | None:

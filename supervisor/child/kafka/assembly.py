@@ -21,6 +21,7 @@ from supervisor.child.kafka.report import Report
 from supervisor.child.kafka.retrying import RetryTopics
 from supervisor.child.kafka.sieve import Sieve
 from supervisor.child.kafka.steps import Steps
+from supervisor.child.kafka.straight import straight
 from supervisor.child.kafka.transactions import InTransactions, Transactional, transactional_id
 from supervisor.child.loader import LoadError
 from supervisor.child.runtime import Runtime
@@ -74,6 +75,7 @@ def handling(
     sieve = Sieve(settings, handover, report, retries)
     batch = handler.shape.batch
     if settings.concurrency == 1:
-        return Handling(rt, settings, handover, calling, sieve, steps, rejection, leaving, batch=batch)
+        quick = straight(rt, settings, handover, handler, calling, steps, rejection, leaving)
+        return Handling(rt, settings, handover, calling, sieve, steps, rejection, leaving, batch=batch, straight=quick)
     pool: Pool = Tasks(calling, rt.wake) if handler.is_async else Threads(calling, rt.wake, settings.concurrency)
     return Lanes(rt, settings, handover, pool, sieve, steps, rejection, leaving, batch=batch)

@@ -50,7 +50,7 @@ class Call:
     context: ConsumerContext
     outgoing: Outgoing
     records: list[Record] = field(default_factory=list)
-    called: list[int] = field(default_factory=list)
+    called: Sequence[int] = ()
     failed: dict[int, Exception] = field(default_factory=dict)
     untried: list[int] = field(default_factory=list)
 
@@ -84,6 +84,7 @@ class Calling:
     ) -> None:
         self._rt, self._handler, self._report = rt, handler, report
         self._producing, self._retries, self._filter = producing, retries, filter
+        self._plain = filter is None and not retries  # a record is what its message holds, and each is wanted
         unused = self._call((), 1)  # most handlers take no ctx, and making one takes as long as a short handler
         self._unused = unused.context, unused.outgoing
 
@@ -100,6 +101,10 @@ class Calling:
         except Exception as e:
             return call.result_of(e)
         return call.result(said)
+
+    def result_of(self, records: list[Record], error: Exception) -> Result:
+        """What became of these when the handler, which takes no ctx, raised this; a BatchError it may also return."""
+        return Call(*self._unused, records, range(len(records))).result_of(error)
 
     async def awaited(self, items: Sequence[Item], attempt: int) -> Result:
         """As calling it, of an async handler, in the event loop of the caller."""
@@ -118,6 +123,9 @@ class Calling:
 
     def _prepared(self, items: Sequence[Item], attempt: int) -> Call:
         call = self._call(items, attempt) if self._handler.takes_context else Call(*self._unused)
+        if self._plain and self._all_prepared(call, items, attempt):
+            return call
+        called: list[int] = []
         ended: set[Lease] = set()  # behind a record that may have to be held nothing of its partition is handled
         for index, item in enumerate(items):
             if item.lease in ended:
@@ -133,8 +141,21 @@ class Calling:
                 continue
             if found is not None:
                 call.records.append(found)
-                call.called.append(index)
+                called.append(index)
+        call.called = called
         return call
+
+    def _all_prepared(self, call: Call, items: Sequence[Item], attempt: int) -> bool:
+        """Return False when one cannot be decoded: then each is looked at."""
+        decode = self._handler.decode
+        try:
+            call.records = [record(message, decode(message), attempt) for _, _, message in items]
+        except MemoryError:
+            raise
+        except Exception:
+            return False
+        call.called = range(len(items))
+        return True
 
     def _call(self, items: Sequence[Item], attempt: int) -> Call:
         outgoing = Outgoing(self._producing)

@@ -6,6 +6,7 @@ Its resources are opened for each call and closed before the call counts as done
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from supervisor.child.context import Context
 from supervisor.child.loader import LoadError, load
 from supervisor.child.resources import Call, Resources
 from supervisor.core.kafka.decode import Decoder, decoder
-from supervisor.core.kafka.record import Record
+from supervisor.core.kafka.record import Record, delivered
 from supervisor.core.kafka.shape import Shape, ShapeError, shape
 from supervisor.core.spec import SCHEMAS, ConsumerSettings
 
@@ -51,6 +52,16 @@ class Handler:
             yield opened[resource]
 
     @property
+    def straight(self) -> Callable[[Any], Any] | None:
+        """Return the function itself when it takes its record or batch, and nothing else, and is not async."""
+        call = self._call
+        if call.is_async or call.resources or call.given != (self.shape.parameter,):
+            return None
+        first = next(iter(inspect.signature(call.function).parameters.values()))
+        by_position = first.name == self.shape.parameter and first.kind is first.POSITIONAL_OR_KEYWORD
+        return call.function if by_position else None
+
+    @property
     def takes_context(self) -> bool:
         return "ctx" in self._call.given
 
@@ -82,16 +93,18 @@ class Handler:
 
 
 def record(message: Message, value: Any, attempt: int) -> Record:
-    return Record(
-        value=value,
-        key=message.key(),
-        headers=tuple(headers(message)),
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp=_timestamp(message),
-        attempt=attempt,
-    )
+    return delivered(value, (_fill, message, attempt))
+
+
+def _fill(made: Record, message: Message, attempt: int) -> None:
+    put = object.__setattr__  # it is frozen for everybody else
+    put(made, "key", message.key())
+    put(made, "headers", tuple(headers(message)))
+    put(made, "topic", message.topic() or "")
+    put(made, "partition", message.partition() or 0)
+    put(made, "offset", message.offset() or 0)
+    put(made, "timestamp", _timestamp(message))
+    put(made, "attempt", attempt)
 
 
 def headers(message: Message) -> list[tuple[str, bytes | None]]:

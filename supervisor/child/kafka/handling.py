@@ -12,6 +12,7 @@ from supervisor.child.kafka.quarantine import Quarantine
 from supervisor.child.kafka.rejection import MARGIN, Rejection
 from supervisor.child.kafka.sieve import Sieve
 from supervisor.child.kafka.steps import Step, Steps
+from supervisor.child.kafka.straight import Straight
 from supervisor.child.kafka.troubles import enter
 from supervisor.child.runtime import Runtime
 from supervisor.core.kafka.pace import Pace, parse
@@ -34,11 +35,13 @@ class Handling:
         leaving: Callable[[], bool],
         *,
         batch: bool,
+        straight: Straight | None = None,
     ) -> None:
-        """`batch`: the handler takes several records."""
+        """`batch`: the handler takes several records. `straight`: the quick way, where there is one."""
         self._rt, self._settings, self._handover, self._calling = rt, settings, handover, calling
         self._sieve, self._steps, self._rejection, self._leaving, self._batch = sieve, steps, rejection, leaving, batch
         self._pace = Pace(parse(settings.rate)) if settings.rate else None
+        self._straight = straight
         self.quarantine = Quarantine(rt)
 
     has_room = True  # for the next batch: this one is over when `batch` returns
@@ -50,13 +53,30 @@ class Handling:
         if self._batch and not self.quarantine.alone(items):
             self._run(Step(items))
             return
-        for item in in_turns(items, _lease):
+        ordered = in_turns(items, _lease)
+        if self._straight is not None and not self.quarantine.alone(items):
+            self._go_straight(self._straight, ordered)
+            return
+        for item in ordered:
             if self._leaving():
                 return
             if poisoned := self.quarantine.verdict(item):
                 self._rejection.judge(item, poisoned)
             else:
                 self._run(self._steps.first(item))
+
+    def _go_straight(self, straight: Straight, items: Sequence[Item]) -> None:
+        at = 0
+        while at < len(items) and not self._leaving():
+            at, result = straight.go(items, at)
+            ours = self._handover.take(items[at : at + 1]) if result is not None else []
+            self._handover.now = None
+            self._handover.pass_on()
+            if result is None and at < len(items):
+                self._run(self._steps.first(items[at]))
+            elif result is not None and ours:
+                self._go_on(deque(self._steps.after(Step(ours), result)))
+            at += 1
 
     def turn(self) -> bool:
         """Return whether something is in hand between two batches."""
@@ -66,7 +86,9 @@ class Handling:
         """The process leaves, and nothing is in hand."""
 
     def _run(self, step: Step) -> None:
-        todo = deque([step])
+        self._go_on(deque([step]))
+
+    def _go_on(self, todo: deque[Step]) -> None:
         while todo and not self._leaving():
             step = todo.popleft()
             if step.wait:

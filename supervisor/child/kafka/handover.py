@@ -10,6 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from confluent_kafka import Message
@@ -28,6 +29,8 @@ class Lease:
     place: Place
     prefix: Prefix = field(default_factory=Prefix)
     live: bool = True  # its records may be handled
+    ours: bool = True  # it is the present one of its partition, and what is handled is to be noted
+    moved: bool = False  # something was handled since the owner thread has looked
 
 
 class Item(NamedTuple):
@@ -54,8 +57,8 @@ class Handover:
         self._changed = threading.Condition()
         self._batches: deque[list[Item]] = deque()
         self._leases: dict[Place, Lease] = {}
-        self._in_hand: Counter[Lease] = Counter()  # how many of its records
-        self._moved: set[Lease] = set()
+        self._in_hand: dict[Lease, int] = {}  # how many of its records
+        self.now: Lease | None = None  # of the one record that is in hand without the lock: see `pass_on`
         self._ahead: set[Lease] = set()  # something was handled behind a record that is open
         self._holds: list[Hold] = []
         self.ended = False  # the main thread takes no more records
@@ -77,9 +80,9 @@ class Handover:
             for place in places:
                 base, runs = (done or {}).get(place, (None, []))
                 start = (begin or {}).get(place)
+                self._let_go(place)
                 lease = self._leases[place] = Lease(place, Prefix(start, runs, least=base))
-                if start is not None:
-                    self._moved.add(lease)
+                lease.moved = start is not None
 
     def withdraw(self, places: Iterable[Place]) -> None:
         """Their records are handled no more; the one in hand may finish, and counts until `forget`."""
@@ -93,7 +96,11 @@ class Handover:
         """Wait until no record of these partitions is in the main thread's hand."""
         wanted = set(places)
         with self._changed:
-            return self._changed.wait_for(lambda: not any(one.place in wanted for one in self._in_hand), timeout)
+            return self._changed.wait_for(lambda: not any(one.place in wanted for one in self._busy()), timeout)
+
+    def _busy(self) -> list[Lease]:
+        now = self.now
+        return [*self._in_hand] if now is None else [*self._in_hand, now]
 
     def committable(self, places: Iterable[Place]) -> dict[Place, int]:
         with self._changed:
@@ -109,7 +116,11 @@ class Handover:
     def forget(self, places: Iterable[Place]) -> None:
         with self._changed:
             for place in places:
-                self._leases.pop(place, None)
+                self._let_go(place)
+
+    def _let_go(self, place: Place) -> None:
+        if lease := self._leases.pop(place, None):
+            lease.ours = False
 
     def offer(self, messages: Sequence[Message]) -> None:
         with self._changed:
@@ -125,7 +136,7 @@ class Handover:
             return None
         offset = message.offset() or 0
         if not lease.prefix.take(offset):
-            self._moved.add(lease)
+            lease.moved = True
             return None
         return Item(lease, offset, message)
 
@@ -146,8 +157,10 @@ class Handover:
     def moved(self) -> dict[Place, int]:
         """Return the offsets to store since the last call."""
         with self._changed:
-            moved, self._moved = self._moved, set()
-            return _committable(lease for lease in moved if self._leases.get(lease.place) is lease)
+            moved = [lease for lease in self._leases.values() if lease.moved]
+            for lease in moved:
+                lease.moved = False  # before the look: what is handled after it is seen next time
+            return _committable(moved)
 
     def notes(self, offsets: Mapping[Place, int]) -> dict[Place, str]:
         """Return, for what stands beside these offsets in Kafka, which records behind them are done."""
@@ -179,8 +192,8 @@ class Handover:
     def new_holds(self) -> list[Hold]:
         """Return those of which no record is in hand any more: what ends after a set-back would be handled twice."""
         with self._changed:
-            found = [hold for hold in self._holds if not self._in_hand[hold.lease]]
-            self._holds = [hold for hold in self._holds if self._in_hand[hold.lease]]
+            found = [hold for hold in self._holds if hold.lease not in self._in_hand]
+            self._holds = [hold for hold in self._holds if hold.lease in self._in_hand]
             return found
 
     def is_current(self, hold: Hold) -> bool:
@@ -192,6 +205,7 @@ class Handover:
         """It was set back: what is read there from now on counts again."""
         with self._changed:
             if self._leases.get(hold.lease.place) is hold.lease:
+                self._let_go(hold.lease.place)
                 before = hold.lease.prefix
                 again = Lease(hold.lease.place, Prefix(before.committable, before.done(), least=before.position))
                 self._leases[hold.lease.place] = again
@@ -207,29 +221,51 @@ class Handover:
     def take(self, items: Iterable[Item]) -> list[Item]:
         """Return those that are still ours; until `put_down` they are in hand."""
         with self._changed:
-            ours = [item for item in items if item.lease.live]
-            self._in_hand.update(item.lease for item in ours)
+            ours = [item for item in items if item[0].live]
+            for lease, count in Counter(map(_lease, ours)).items():
+                self._in_hand[lease] = self._in_hand.get(lease, 0) + count
             return ours
 
     def put_down(self, items: Iterable[Item]) -> None:
         with self._changed:
-            self._in_hand.subtract(item.lease for item in items)
-            self._in_hand = +self._in_hand
+            for lease, count in Counter(map(_lease, items)).items():
+                left = self._in_hand.pop(lease, 0) - count
+                if left > 0:
+                    self._in_hand[lease] = left
             self._changed.notify_all()
+
+    def pass_on(self) -> None:
+        """Tell that `now` is another one.
+
+        It is set without the lock, and only then is looked whether the lease is live; who ends a lease looks at it only
+        after that. So one of the two sees what the other did, and whoever waits is told at the next record.
+        """
+        with self._changed:
+            self._changed.notify_all()
+
+    def finish_one(self, lease: Lease, offset: int) -> None:
+        """As `finish`, of a record whose partition is gone through in order."""
+        self.handled += 1
+        lease.prefix.finish(offset)
+        lease.moved = True
+        if lease.ours:
+            self.progressed(lease.place, offset + 1)
 
     def finish(self, items: Iterable[Item]) -> None:
         """They were handled: their offsets may be stored."""
-        further: dict[Lease, int | None] = {}
+        found: dict[Lease, list[int]] = {}
+        for lease, offset, _ in items:
+            found.setdefault(lease, []).append(offset)
         with self._changed:
-            for item in items:
-                self.handled += 1
-                moved = item.lease.prefix.finish(item.offset)
-                (self._moved if moved else self._ahead).add(item.lease)
-                if moved:
-                    further[item.lease] = item.lease.prefix.committable
-            for lease, offset in further.items():
-                if offset is not None and self._leases.get(lease.place) is lease:
-                    self.progressed(lease.place, offset)
+            for lease, offsets in found.items():
+                self.handled += len(offsets)
+                if not lease.prefix.finish_all(offsets):
+                    self._ahead.add(lease)
+                    continue
+                lease.moved = True
+                position = lease.prefix.committable
+                if lease.ours and position is not None:
+                    self.progressed(lease.place, position)
 
     def hold(self, item: Item, seconds: float) -> None:
         """Go no further in this partition; the others flow."""
@@ -237,14 +273,19 @@ class Handover:
             if item.lease.live:
                 item.lease.live = False
                 self._holds.append(Hold(item.lease, seconds))
+        self._wake()  # who goes through a batch without the lock looks up
 
     def end(self) -> None:
         """Nothing more is taken. The owner thread commits and closes."""
         with self._changed:
             self._batches.clear()
             self._in_hand.clear()
+            self.now = None
             self.ended = True
             self._changed.notify_all()
+
+
+_lease = itemgetter(0)  # of an item
 
 
 def _nothing(place: Place, offset: int) -> None:

@@ -1,7 +1,7 @@
 """RUNS IN A CHILD: the progress page of this consumer: after a kill -9 nobody handles again what was handled.
 
-A record's position is written here as soon as it is handled, before the client hears of it: that takes two
-microseconds, and what is written outlives this process. Who gets the partition next reads it.
+A record's position is written here as soon as it is handled, before the client hears of it: that takes a fraction of
+a microsecond, and what is written outlives this process. Who gets the partition next reads it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class _Held:
     index: int | None
     sequence: int
     position: int
+    words: memoryview | None = None  # behind the cell, once it has its room
+    key: int = 0
+    pair: int = 0  # of the words, which was written last
 
 
 class Progress:
@@ -82,14 +85,12 @@ class Progress:
             self._free = index + 1
 
     def close(self) -> None:
-        """Nothing is written any more."""
+        """Nothing is written any more. The memory stays as long as a thread that is late may write there."""
         with self._lock:
             self._held.clear()
             if self._map is not None:
-                self._view.release()
-                self._map.close()
                 os.close(self._fd)
-                self._map = None
+                self._map, self._view = None, memoryview(b"")
 
     def begin(
         self, scope: bytes, topics: Mapping[str, bytes], committed: Mapping[Place, int], places: set[Place]
@@ -132,11 +133,17 @@ class Progress:
             self._put(self._held[place])
 
     def handled(self, place: Place, position: int) -> None:
-        """All before `position` is handled."""
+        """All before `position` is handled. Only one thread at a time says so of a partition."""
+        held = self._held.get(place)
+        if held is None or position == held.position:
+            return
+        if position > held.position and held.words is not None:
+            held.position = position
+            held.pair = pair = 2 - held.pair
+            held.words[pair] = position
+            held.words[pair + 1] = position ^ held.key
+            return
         with self._lock:
-            held = self._held.get(place)
-            if held is None or position == held.position:
-                return
             if position < held.position:  # the log itself begins anew: what was said of it is over
                 generation, base = held.cell.generation + 1, min(held.cell.base, position)
                 held.cell = replace(held.cell, generation=generation, base=base)
@@ -163,6 +170,8 @@ class Progress:
         if held.index is not None:
             held.sequence += 1
             page.put(self._view, self._region, held.index, held.cell, held.sequence, held.position)
+            held.key = page.key(held.cell)
+            held.words = page.words(self._view, self._region, held.index)
 
     def _find_room(self, held: _Held) -> None:
         """A free cell, or one of another cluster or group. What a set-back was noted in is kept: others rely on it."""

@@ -50,26 +50,26 @@ class Rejection:
         self._limit = LetterLimit(
             ratio=settings.letter_ratio, window=settings.letter_window, consecutive=settings.letter_consecutive
         )
-        self._tallies: dict[Place, Tally] = {}
-        self._troubles = Troubles()
+        self.tallies: dict[Place, Tally] = {}
+        self.troubles = Troubles()  # empty: no record is known to have failed before
 
     def attempts(self, item: Item) -> int:
-        return self._troubles.attempts(item)
+        return self.troubles.attempts(item)
 
     def failed(self, item: Item, attempts: int) -> None:
-        self._troubles.of(item).attempts = attempts
+        self.troubles.of(item).attempts = attempts
 
     def done(self, items: Iterable[Item]) -> None:
         """The handler took them."""
-        if not self._tallies and not self._troubles:
+        if not self.tallies and not self.troubles:
             return
         for item in items:
             self._over(item)
-            if self._tallies and (tally := self._tallies.get(item.lease.place)):
+            if self.tallies and (tally := self.tallies.get(item.lease.place)):
                 tally.handled()
 
     def _over(self, item: Item) -> None:
-        if self._troubles.over(item):
+        if self.troubles.over(item):
             self._report.set(note=None)
 
     def judge(self, item: Item, error: Exception) -> None:
@@ -104,17 +104,17 @@ class Rejection:
 
     def _later(self, item: Item, error: Retry) -> None:
         """As often as the handler asks for it: that is no failure, so nobody is alarmed."""
-        seconds = self._wait(self._troubles.of(item).attempts) if error.after is None else error.after
+        seconds = self._wait(self.troubles.of(item).attempts) if error.after is None else error.after
         why = f": {error.why}" if error.why else ""
         text = f"{at(item)}: the handler asks to have it again in {seconds:.3g} s{why}"
         log.info("%s", text, extra={"event": "retry"})
-        self._troubles.of(item).holds += 1
+        self.troubles.of(item).holds += 1
         self._report.count("retries")
         self._pause(item, seconds, text)
 
     def _into_retry_topic(self, item: Item, error: Exception) -> Exception | None:
         """Return None once it is there, or why it is not."""
-        trouble = self._troubles.of(item)
+        trouble = self.troubles.of(item)
         if not self._handover.take([item]):
             return None
         enter(self._rt, "retry topic", item, 2 * DEADLINE + MARGIN)
@@ -134,10 +134,10 @@ class Rejection:
 
     def _letter(self, item: Item, error: Exception) -> Exception | None:
         """Write the dead letter and finish the record. Return why it could not be."""
-        trouble = self._troubles.of(item)
+        trouble = self.troubles.of(item)
         if self._letters is None:
             return error
-        tally = self._tallies.setdefault(item.lease.place, Tally(self._limit))
+        tally = self.tallies.setdefault(item.lease.place, Tally(self._limit))
         if refusal := tally.refusal():
             return LetterHeld(f"{refusal}; the next would be {say(error)}")
         if not self._handover.take([item]):
@@ -161,7 +161,7 @@ class Rejection:
         """Pause the partition at this record, to try it again later."""
         if not item.lease.live:
             return
-        trouble = self._troubles.of(item)
+        trouble = self.troubles.of(item)
         trouble.holds += 1
         seconds = self._wait(trouble.holds) if seconds is None else seconds
         text = f"{at(item)}: {say(error)}{self._hint(error)}; the partition is paused, {_until(seconds)}"

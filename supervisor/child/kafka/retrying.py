@@ -54,6 +54,9 @@ class RetryTopics:
         self._settings, self._producing = settings, producing
         self._names = frozenset(retry_topics.names(settings.topics, settings.retry_topics))
 
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
     def source(self, message: Message) -> Message:
         """Return the record as its first topic had it."""
         if not self._names or message.topic() not in self._names:

@@ -37,7 +37,7 @@ class Step:
 class Steps:
     def __init__(self, settings: ConsumerSettings, handover: Handover, report: Report, rejection: Rejection) -> None:
         self._settings, self._handover, self._report, self._rejection = settings, handover, report, rejection
-        self._waits = False  # for a dependency
+        self.waits = False  # for a dependency
 
     def first(self, item: Item) -> Step:
         """A record that was held has attempts behind it."""
@@ -66,8 +66,8 @@ class Steps:
         self._handover.finish(done)
         self._handover.put_down(items)
         self._rejection.done(done)
-        if self._waits and done:
-            self._waits = False
+        if self.waits and done:
+            self.waits = False
             self._report.waiting("dependency", None)
 
     def _whole(self, items: list[Item], step: Step, error: Exception) -> list[Step]:
@@ -108,7 +108,7 @@ class Steps:
         times = step.away + 1
         text = f"what the handler needs is away: {say(error)}"
         log.log(logging.WARNING if times == 1 else logging.DEBUG, "%s; waiting for it", text)
-        self._waits = True
+        self.waits = True
         self._report.waiting("dependency", text)
         base, cap = self._settings.start_retry_base, self._settings.start_retry_max
         seconds = delay(times + 1, base=base, cap=cap, jitter=0.2, draw=random.random())

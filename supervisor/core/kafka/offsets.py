@@ -7,7 +7,7 @@ were taken, not over whole numbers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from supervisor.core.kafka.gaps import Run
 
@@ -55,13 +55,25 @@ class Prefix:
         if not self._taken or offset != self._taken[0]:
             self._ahead.add(offset)
             return False
+        self._next = offset + 1  # first: whoever looks meanwhile, from another thread, sees no gap
         self._taken.popleft()
-        self._next = offset + 1
         while self._taken and self._taken[0] in self._ahead:
             last = self._taken.popleft()
             self._ahead.discard(last)
             self._next = last + 1
         return True
+
+    def finish_all(self, offsets: Sequence[int]) -> bool:
+        """As `finish` of each, in this order. Return whether the committable offset moved."""
+        taken, moved = self._taken, False
+        for offset in offsets:
+            if self._ahead or not taken or taken[0] != offset:
+                moved = self.finish(offset) or moved
+            else:
+                self._next = offset + 1
+                taken.popleft()
+                moved = True
+        return moved
 
     @property
     def committable(self) -> int | None:
@@ -71,7 +83,10 @@ class Prefix:
     @property
     def position(self) -> int | None:
         """Where this partition would go on after a restart, as far as its records tell."""
-        return self._taken[0] if self._taken else self._next
+        try:
+            return self._taken[0]
+        except IndexError:
+            return self._next
 
     @property
     def open(self) -> int:

@@ -16,7 +16,7 @@ SIZE = 4096
 PHASE_BYTES = 16
 SUBJECT_BYTES = 160
 MEMBER_BYTES = 254
-_HEAD = struct.Struct(f"<Qdd{PHASE_BYTES}siq{SUBJECT_BYTES}sQ")
+HEAD = struct.Struct(f"<Qdd{PHASE_BYTES}siq{SUBJECT_BYTES}sQ")
 _COUNT = struct.Struct("<Q")
 _MEMBER_AT = 1024
 _MEMBER = struct.Struct(f"<H{MEMBER_BYTES}s")
@@ -47,7 +47,7 @@ def write(
     partition: int = -1,
     offset: int = -1,
 ) -> None:
-    _HEAD.pack_into(page, 0, count, since, budget, phase, partition, offset, subject, count)
+    HEAD.pack_into(page, 0, count, since, budget, phase, partition, offset, subject, count)
 
 
 def write_member(page: memoryview, member: str) -> None:
@@ -63,7 +63,7 @@ def write_ran(page: memoryview, count: int, slot: float) -> None:
 
 def read(page: memoryview | bytes) -> Doing | None:
     """Return what the page says, or None when nothing was written yet or a write is half done."""
-    count, since, budget, phase, partition, offset, subject, again = _HEAD.unpack_from(page, 0)
+    count, since, budget, phase, partition, offset, subject, again = HEAD.unpack_from(page, 0)
     if not count or count != again or math.isnan(since) or math.isnan(budget):
         return None
     return Doing(

@@ -17,6 +17,7 @@ class Event(pydantic.BaseModel):
 
 def test_each_format_gives_its_value() -> None:
     assert decoder("json")(b'{"a": [1, "\xc3\xa4"]}') == {"a": [1, "ä"]}
+    assert decoder("json")(b" \n[1] ") == [1], "with space around it"
     assert decoder("text")("ä".encode()) == "ä"
     assert decoder("bytes")(b"\xff") == b"\xff"
 
@@ -32,6 +33,7 @@ def test_a_tombstone_is_none(format: Literal["json", "text", "bytes"]) -> None:
         (b"", "value: expected JSON, found 0 bytes"),
         (b'"\xff"', "value: expected UTF-8, found byte 0xff at 1"),
         (b"{\n x", "value: expected JSON: Expecting property name enclosed in double quotes at line 2 column 2"),
+        (b"[1] 2", "value: expected JSON: Extra data at line 1 column 5"),
         (b"[" * 100_000, "value: expected JSON: RecursionError"),
         (b"9" * 5000, "value: expected JSON: ValueError"),
     ],

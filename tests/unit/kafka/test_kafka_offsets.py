@@ -144,3 +144,16 @@ def test_who_takes_over_handles_each_open_record_once_and_no_other(order: list[i
     assert (second.position if second.position is not None else base) == next(
         (n for n in range(30) if n not in done), 30
     )
+
+
+@given(st.permutations(range(8)), st.integers(0, 8))
+def test_many_at_once_are_finished_as_one_by_one(order: list[int], cut: int) -> None:
+    one_by_one, at_once = Prefix(), Prefix()
+    for prefix in (one_by_one, at_once):
+        for offset in range(8):
+            prefix.take(offset)
+    for part in (order[:cut], order[cut:]):
+        moved = [one_by_one.finish(offset) for offset in part]
+        assert at_once.finish_all(part) is any(moved)
+        assert (at_once.committable, at_once.position) == (one_by_one.committable, one_by_one.position)
+        assert (at_once.open, at_once.done()) == (one_by_one.open, one_by_one.done())

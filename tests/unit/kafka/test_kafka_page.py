@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from supervisor.core.kafka import page
 from supervisor.core.kafka.claims import scope, topic_id
-from supervisor.core.kafka.page import CELL, CELLS, HEADER, REGION, Cell, Header
+from supervisor.core.kafka.page import CELL, CELLS, HALF, HEADER, REGION, Cell, Header
 
 CELL_ = Cell(b"scope..8", b"topic.........16", 3, 1, 100, 90)
 BOOT = b"b" * 16
@@ -34,19 +34,44 @@ def test_what_was_written_last_is_read() -> None:
     assert page.read(room, 1, 6) is None
 
 
-@given(cut=st.integers(0, CELL // 2), position=st.integers(0, 2**62))
+@given(cut=st.integers(0, HALF), position=st.integers(0, 2**62))
 def test_a_write_that_is_cut_off_leaves_what_was_there_before(cut: int, position: int) -> None:
     room = empty()
     before = page.write(room, 0, 0, page.write(room, 0, 0, CELL_))
     was = bytes(room)
     page.write(room, 0, 0, replace(before, position=position))
-    at = HEADER + (before.sequence + 1) % 2 * (CELL // 2)
+    at = HEADER + (before.sequence + 1) % 2 * (HALF)
     torn = bytearray(was)
     torn[at : at + cut] = room[at : at + cut]
     found = page.read(bytes(torn), 0, 0)
     assert found is not None
     assert found.position in (before.position, position)
     assert found == before or found.sequence == before.sequence + 1
+
+
+def test_the_words_behind_a_cell_say_more_than_the_cell() -> None:
+    room = empty()
+    cell = page.write(room, 0, 0, CELL_)
+    words, key = page.words(room, 0, 0), page.key(cell)
+    for pair, position in ((2, 101), (0, 102), (2, 103)):
+        words[pair], words[pair + 1] = position, position ^ key
+        found = page.read(room, 0, 0)
+        assert found is not None
+        assert found.position == position
+    page.write(room, 0, 0, replace(cell, base=95))
+    assert page.read(room, 0, 0) == replace(cell, base=95, position=103, sequence=2)
+    page.write(room, 0, 0, replace(cell, position=110, sequence=2))
+    assert page.read(room, 0, 0) == replace(cell, position=110, sequence=3), "the cell may be further on"
+
+
+def test_words_of_another_generation_or_partition_and_half_a_pair_do_not_count() -> None:
+    for other in (replace(CELL_, generation=2), replace(CELL_, partition=4), replace(CELL_, topic=b"another.......16")):
+        room = empty()
+        cell = page.write(room, 0, 0, CELL_)
+        words = page.words(room, 0, 0)
+        words[0], words[1] = 500, 500 ^ page.key(other)
+        words[2] = 600  # killed before the second word
+        assert page.read(room, 0, 0) == cell
 
 
 @given(st.binary(min_size=CELL, max_size=CELL))
