@@ -9,42 +9,18 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from supervisor.child.kafka.leases import Hold as Hold
+from supervisor.child.kafka.leases import Item as Item
+from supervisor.child.kafka.leases import Lease as Lease
 from supervisor.core.kafka.gaps import Run, encode
 from supervisor.core.kafka.lag import Place
 from supervisor.core.kafka.offsets import Prefix
 
 DEPTH = 2  # batches: one in hand, one ready
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """One partition for as long as it is read without a break."""
-
-    place: Place
-    prefix: Prefix = field(default_factory=Prefix)
-    live: bool = True  # its records may be handled
-    ours: bool = True  # it is the present one of its partition, and what is handled is to be noted
-    moved: bool = False  # something was handled since the owner thread has looked
-
-
-class Item(NamedTuple):
-    lease: Lease
-    offset: int
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """This partition is paused, set back to its first open record, and read again after `seconds`."""
-
-    lease: Lease
-    seconds: float
 
 
 class Handover:
