@@ -25,10 +25,12 @@ class Strangers:
         self._ours = ours
         self._bears_run_id = bears_run_id
         self._left_by: dict[int, tuple[int, frozenset[str]]] = {}  # pidfd -> pid, the children that may have left it
+        self._unwatched: frozenset[str] = frozenset()  # who left what was killed and has no descriptor to tell its end
+        self._look_again = False  # also where nobody is known to have left it
         self._below_us = Children()
 
     def __bool__(self) -> bool:
-        return bool(self._left_by)
+        return bool(self._left_by) or self._look_again
 
     def of(self, name: str) -> list[int]:
         """Return the pids of what `name` left behind and what still lives of it."""
@@ -60,6 +62,9 @@ class Strangers:
         """SIGCHLD: reap dead strangers. One of our own at the head of the line is reaped by its pidfd first."""
         while (dead := _peek()) and dead not in self._ours() and dead not in {pid for pid, _ in self._left_by.values()}:
             _reap(dead)
+        if self._look_again:
+            names, self._unwatched, self._look_again = self._unwatched, frozenset(), False
+            self.find(names)  # the children of what died unwatched have come to us in its place
 
     def _kill(self, pid: int, names: frozenset[str]) -> None:
         os.kill(pid, signal.SIGKILL)  # it is our child until we reap it: nobody else can have its number
@@ -68,6 +73,7 @@ class Strangers:
             self._poller.register_all({pidfd: Lane.STRANGER}, otherwise=lambda: os.close(pidfd))
         except OSError:  # no descriptor is left to watch it by, or no room to do so
             _reap_soon(pid)
+            self._unwatched, self._look_again = self._unwatched | names, True
             return
         self._left_by[pidfd] = pid, names
 

@@ -109,6 +109,7 @@ class Parent:
             for lane, fd, _ in self.poller.wait(0.05):
                 assert lane is Lane.STRANGER
                 self.cleared.append(self.strangers.gone(fd))
+            self.strangers.reap_dead()  # as at every SIGCHLD
             return not self.strangers
 
         eventually(turn, within=30, every=0)
@@ -240,6 +241,33 @@ def test_without_a_descriptor_strangers_are_found_and_gone_all_the_same() -> Non
         parent.clear()
         assert [state(daemon) for daemon in daemons] == [""] * 3
         process.close()
+
+    alone(check)
+
+
+def test_without_a_descriptor_the_children_of_a_stranger_are_found_when_it_is_gone() -> None:
+    def keeps_one(ends: Ends) -> None:
+        """In its place it leaves a process that itself has a child."""
+        if os.fork() == 0:
+            os.setsid()
+            say(ends, os.getpid())
+            if os.fork() == 0:
+                os.setsid()
+                say(ends, os.getpid())
+            time.sleep(600)
+
+    def check() -> None:
+        parent = Parent()
+        process = parent.fork(keeps_one)
+        pids = parent.said(process, 2)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
+        parent.end(process)
+        assert parent.strangers, "a stop waits for the next look"
+        parent.clear()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert [state(pid) for pid in pids] == [""] * 2
+        assert below_us() == ""
 
     alone(check)
 
