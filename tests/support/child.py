@@ -144,6 +144,9 @@ class ForkedChild:
     def doing(self) -> page.Doing | None:
         return page.read(memoryview(self._page))
 
+    def ran(self) -> float | None:
+        return page.read_ran(memoryview(self._page))
+
     def wait_doing(self, phase: str, subject: str = "", within: float = WITHIN) -> page.Doing:
         """Wait until the black box page says so."""
 
