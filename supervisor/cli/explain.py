@@ -63,7 +63,7 @@ def explained(
     child: Facts, lines: Sequence[str], now: float, found: Found = Found(), columns: int | None = None
 ) -> list[str]:
     """Return the headline and below it what is known, each with a word in front. `now` is epoch seconds."""
-    troubled = not healthy(child) or bool(child.get("restarts"))
+    troubled = not healthy(child) or bool(child.get("restarts")) or advice.timed_out(child)
     stacks = culprit.readable(str(child.get("stacks") or "")) if troubled else []
     made = wrap(". ".join(_headline(child, now)) + ".", columns, hanging=2 * HANGING)
     failures = child.get("failures")

@@ -14,6 +14,7 @@ _MEANS = {
     "oom": "memory ran out, and the kernel chose this process: the cgroup's counter says so",
     "hung": "no heartbeat: it was stopped, or C code kept every Python thread from running",
     "stuck": "it lived, but its main thread stayed in one step for longer than is allowed",
+    "timed_out": "a run went on beyond its timeout and did not hear that: its process was replaced, nothing is counted",
     "start_timeout": "it was not ready in time: something that is done at import takes long, or waits",
     "memory": "it grew over max_rss: its run was finished, then it was replaced",
     "memory_hard": "it grew so far over its limit that it was killed at once",
@@ -23,7 +24,7 @@ _MEANS = {
     "not_forked": "the machine refused another process: its limits, or no memory",
 }
 _NATIVE = (4, 6, 7, 8, 11)  # SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV
-_STACKS = ("hung", "stuck", "start_timeout")
+_STACKS = ("hung", "stuck", "timed_out", "start_timeout")
 
 
 def means(child: Facts) -> list[str]:
@@ -42,7 +43,7 @@ def means(child: Facts) -> list[str]:
         said.append("it runs and waits; it goes on by itself")
     elif state(child) == "disabled" and not child.get("override"):
         said.append(f"enabled = false stands in {child.get('where') or 'config.toml'}, or in one of its defaults")
-    elif not healthy(child) and _cause(child) in _MEANS:
+    elif (not healthy(child) or timed_out(child)) and _cause(child) in _MEANS:
         said.append(_crash(child) if _cause(child) == "crash" else _MEANS[_cause(child)])
     if paused := paused_at(child):
         until = "until it is restarted" if stopped(child) else "tried again from time to time"
@@ -54,6 +55,12 @@ def means(child: Facts) -> list[str]:
 
 def runs_paused(child: Facts) -> bool:
     return bool((child.get("facts") or {}).get("paused"))
+
+
+def timed_out(child: Facts) -> bool:
+    """Whether its last run took the process with it; the next one that ends well is the better news."""
+    last = child.get("last_run")
+    return _cause(child) == "timed_out" and isinstance(last, Mapping) and last.get("state") in ("timed_out", "killed")
 
 
 def _crash(child: Facts) -> str:
@@ -106,6 +113,7 @@ def next_steps(child: Facts) -> list[str]:
             f"supervisor restart {group}   (it begins to run again)",
         ]
     return [
+        *([f"supervisor report {name}   (its stacks)"] if timed_out(child) else []),
         f"supervisor logs -f {name}",
         f"supervisor history {group}" if task else f"supervisor status {group} --json",
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from supervisor.core.lifecycle.exits import Cause, ExitStatus, LastExit
 from supervisor.core.schedule.unwritten import ended
 from supervisor.core.wire.messages import Beat
-from supervisor.core.wire.page import Doing
+from supervisor.core.wire.page import RUNNING, Doing
 from supervisor.core.words import epoch
 from supervisor.logs import stamp
 
@@ -68,7 +68,7 @@ class Known:
     def lose_run(self, task: str, now: float) -> None:
         """What it ran when its process ended is its last run; the next process says the same, from the ledger."""
         doing, last = self.doing, self.last_exit
-        if doing is None or last is None or doing.phase != "running":
+        if doing is None or last is None or doing.phase != RUNNING:
             return
         began, told = last.at - (now - doing.since), self.facts.get("last_run")
         told = told if isinstance(told, Mapping) and told.get("slot") == doing.subject else {}

@@ -8,6 +8,7 @@ from supervisor.core.durations import text as duration
 from supervisor.core.lifecycle.body import Phase
 from supervisor.core.lifecycle.child import Child
 from supervisor.core.lifecycle.events import Changed, State
+from supervisor.core.lifecycle.exits import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ def tell(change: Changed, child: Child, now: float, lived: float | None) -> Told
         case State.STOPPING if change.level == "warning" and child.phase is Phase.KILLING:
             return Told("killed", f"{change.reason}; killing pid {child.pid}")
         case State.STOPPING if change.level == "warning":
-            return Told("hung", f"{change.reason}; taking its stacks, then ending pid {child.pid}")
+            event = "timed_out" if child.verdict and child.verdict[0] is Cause.TIMED_OUT else "hung"
+            return Told(event, f"{change.reason}; taking its stacks, then ending pid {child.pid}")
         case State.STOPPING:
             return Told("stopping", f"stopping pid {child.pid}: {change.reason}")
         case State.STOPPED:

@@ -117,7 +117,7 @@ def _watch(living: Life, name: str, number: int, slack: float) -> Hang:
     event = eventually(lambda: _verdict(living, name, pid), within=allowed + 30, what=f"a verdict on {name}") or {}
     eventually(lambda: not proc.alive(pid), within=30, what=f"{name}, pid {pid}, is gone")
     gone, judged = time.time() - since, datetime.fromisoformat(event["time"]).timestamp() - since
-    wanted = "hung" if name in SILENT else "stuck"
+    wanted = "hung" if name in SILENT else "timed_out"
     report = eventually(lambda: _report(living, name, pid), within=30, what=f"the report on {name}, pid {pid}") or {}
     if report["cause"] != wanted:
         raise Breach(f"{name}: expected the verdict {wanted}, found {report['cause']}: {report['reason']}")

@@ -111,8 +111,9 @@ def _(scene: Scene) -> None:
             )
 
 
-def _stuck(scene: Scene, body: str) -> None:
-    with scene.heals(body, "stuck", "no progress: running", QUIET) as (_, supervisor):
+def _timed_out(scene: Scene, body: str) -> None:
+    with scene.heals(body, "timed_out", "timed out: running", QUIET) as (_, supervisor):
+        assert supervisor.child("one")["restarts"] == 0
         assert "in harm" in kept(supervisor), "the guilty line"
 
 
@@ -120,10 +121,10 @@ def _stuck(scene: Scene, body: str) -> None:
     "C8",
     "loops for ever and swallows every exception",
     injected="while True: pass",
-    expected="stuck when the run's time is over: stacks kept, then TERM, KILL, replaced",
+    expected="timed out when the run's time is over: stacks kept, then TERM, KILL, replaced, uncounted",
 )
 def _(scene: Scene) -> None:
-    _stuck(scene, "deaf(lambda: None)")
+    _timed_out(scene, "deaf(lambda: None)")
 
 
 @fault(
@@ -142,17 +143,17 @@ def _(scene: Scene) -> None:
     "C10",
     "hangs in C beside the interpreter",
     injected="ctypes.CDLL(None).sleep(999), again and again",
-    expected="stuck when the run's time is over, replaced",
+    expected="timed out when the run's time is over, replaced, uncounted",
 )
 def _(scene: Scene) -> None:
-    _stuck(scene, "deaf(lambda: ctypes.CDLL(None).sleep(999))")
+    _timed_out(scene, "deaf(lambda: ctypes.CDLL(None).sleep(999))")
 
 
 @fault(
     "C11",
     "deadlock, or a coroutine that waits for ever",
     injected="a lock taken twice; await Future()",
-    expected="the run ends at its timeout as timed_out and the process lives; one that swallows that is stuck",
+    expected="the run ends at its timeout as timed_out and the process lives; one that swallows that is killed for it",
 )
 def _(scene: Scene) -> None:
     code = (
@@ -167,7 +168,7 @@ def _(scene: Scene) -> None:
             child = supervisor.wait_child(name, lambda child: (child.get("last_run") or {}).get("finished"), within=60)
             assert child["last_run"]["state"] == "timed_out"
             assert child["restarts"] == 0
-    _stuck(scene, "lock = threading.Lock()\nlock.acquire()\ndeaf(lock.acquire)")
+    _timed_out(scene, "lock = threading.Lock()\nlock.acquire()\ndeaf(lock.acquire)")
 
 
 @fault(

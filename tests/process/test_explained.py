@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -49,12 +50,6 @@ BROKEN = {
         "fatal",
         ["killed by SIGSEGV", "crash (signal 11)", "mine.py:", "in tick"],
     ),
-    "a run that does not end": (
-        "\n\ndef tick():\n    while True:\n        deaf()\n\n\ndef deaf():\n    try:\n        time.sleep(9)\n"
-        "    except BaseException:\n        pass\n",
-        "fatal",
-        ["no progress: running", "stuck (", "its main thread stayed in one step", "in deaf"],
-    ),
     "an import without end": (
         "time.sleep(600)\n",
         "fatal",
@@ -74,6 +69,25 @@ def test_a_child_that_is_down_says_why_where_and_what_to_do(project: Callable[..
     assert said.stdout.startswith(f"one is {state}: ")
     for text in (*told, "Not tried again until", "config.toml:", "[tasks.one]", "mine.py (changed ", "supervisor "):
         assert text in said.stdout, said.stdout
+
+
+def test_a_run_that_was_killed_for_its_time_is_told_until_another_ends_well(project: Callable[..., Project]) -> None:
+    code = (
+        "\n\ndef tick():\n    while True:\n        deaf()\n\n\ndef deaf():\n    try:\n        time.sleep(9)\n"
+        "    except BaseException:\n        pass\n"
+    )
+    made = project(config=CONFIG, code=NOTE + code)
+    with made.supervisor() as supervisor:
+        first = supervisor.pid_of("one")
+        child = supervisor.wait_child("one", lambda child: child["starts"] >= 2 and child["ready"], within=60)
+        assert (child["restarts"], child["last_run"]["state"]) == (0, "timed_out")
+        said = supervisor.cli("explain", "one").stdout
+        events = [json.loads(line) for line in supervisor.cli("events", "--json").stdout.splitlines()]
+        (told,) = [event for event in events if event.get("event") == "timed_out" and event.get("pid") == first]
+        assert "timed out: running" in told["reason"]
+    assert said.startswith("one is running")
+    for text in ("timed_out (", "timed out: running", "a run went on beyond its timeout", "in deaf", "report one"):
+        assert text in said, said
 
 
 def test_a_run_that_failed_names_the_line_of_its_error(project: Callable[..., Project]) -> None:

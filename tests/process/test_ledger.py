@@ -127,7 +127,7 @@ def test_a_new_ledger_has_settled_nothing(opened: Opened) -> None:
 CLOSED = [
     (None, "lost"),
     (LastExit(cause="crash", reason="signal SIGKILL"), "lost"),
-    (LastExit(cause="stuck", reason="running for 12s"), "timed_out"),
+    (LastExit(cause="timed_out", reason="running for 12s"), "timed_out"),
     (LastExit(cause="hung", reason="no heartbeat"), "killed"),
     (LastExit(cause="oom", reason="over 100 MiB"), "killed"),
     (LastExit(cause="planned", reason="stopped"), "interrupted"),
@@ -153,7 +153,7 @@ def test_sigterm_marks_at_once_and_the_verdict_or_the_end_has_the_last_word(open
     assert opened.states() == ["ok"]
     opened.ledger.begin(NOW + 10, "schedule", attempt=1, lateness=0.0)
     opened.ledger.interrupt()
-    assert opened.again().close_open(LastExit(cause="stuck", reason="r"))[0]["state"] == "timed_out"
+    assert opened.again().close_open(LastExit(cause="timed_out", reason="r"))[0]["state"] == "timed_out"
 
 
 def test_after_a_term_a_crash_is_still_an_interruption(opened: Opened) -> None:

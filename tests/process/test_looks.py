@@ -30,7 +30,7 @@ BIG = FIRST + "        held = bytearray(b'x') * (300 << 20)\n        time.sleep(
 @pytest.mark.parametrize(
     ("code", "settings", "cause"),
     [
-        (DEAF, 'timeout = "500ms"\nkill_after = "0s"\n', "stuck"),
+        (DEAF, 'timeout = "500ms"\nkill_after = "0s"\n', "timed_out"),
         (BIG, 'max_rss = "none"\nmax_rss_hard = "150MiB"\n', "memory_hard"),
     ],
 )

@@ -109,7 +109,7 @@ def test_who_does_not_let_itself_be_ended_is_left_to_the_parent_and_recorded_as_
         child.kill()
         child.exit_code()
     (mail.folder / "done").touch()
-    died = LastExit(cause="stuck", reason="running for 6s", at=time.time())
+    died = LastExit(cause="timed_out", reason="running for 6s", at=time.time())
     with mail.start(died) as child:
         killed = child.wait_run(state="killed")
         assert (killed["reason"], killed["error"]) == ("overlap", "running for 6s")

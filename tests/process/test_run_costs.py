@@ -72,7 +72,7 @@ def test_what_the_supervisor_saw_of_a_killed_process_goes_into_the_record(task: 
         child.kill()
         child.exit_code()
     started = max(r["started"] for r in mail.records)
-    died = LastExit(cause="stuck", reason="running for 6s, allowed 5.3s", at=4_000_000_000.0)
+    died = LastExit(cause="timed_out", reason="running for 6s, allowed 5.3s", at=4_000_000_000.0)
     report = {"stacks": 'File "mine.py", line 2 in run', "curve": [{"rss": 5}, {"rss": 7}, {"rss": 6}, {"age": 1}]}
     (mail.folder / ".supervisor" / "crashes" / f"mail-{died.at:.3f}.json").write_text(json.dumps(report))
     with mail.start(died) as child:
@@ -86,5 +86,5 @@ def test_what_the_supervisor_saw_of_a_killed_process_goes_into_the_record(task: 
 @pytest.mark.parametrize("text", ["", "[]", "7", "null", '{"curve": 7}', '{"curve": [7], "stacks": 8}', "[" * 100_000])
 def test_a_report_that_is_no_report_tells_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "mail-5.000.json").write_text(text)
-    told = evidence.left(str(tmp_path), "mail", LastExit(cause="stuck", reason="", at=5.0))
+    told = evidence.left(str(tmp_path), "mail", LastExit(cause="timed_out", reason="", at=5.0))
     assert not any(told.values())

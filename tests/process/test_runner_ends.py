@@ -93,7 +93,7 @@ def test_a_run_that_swallows_everything_stays_beyond_its_budget_for_the_parent_t
         assert child.doing() == doing  # nothing entered since: the verdict is the parent's
         child.kill()
         child.exit_code()
-    with mail.start(LastExit(cause="stuck", reason="running for 6s, allowed 5.3s")) as child:
+    with mail.start(LastExit(cause="timed_out", reason="running for 6s, allowed 5.3s")) as child:
         assert child.wait_run(state="timed_out")["error"] == "running for 6s, allowed 5.3s"
 
 

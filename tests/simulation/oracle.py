@@ -147,7 +147,7 @@ class Account:
             self.prepare_by = now + PREPARE_WITHIN
         if not self.wanted:
             return
-        if why == "planned":
+        if why in ("planned", "timed_out"):
             self._start(now, now)
         elif why == "config":
             self.fatal = True
@@ -185,10 +185,15 @@ class Account:
         """There must be a true fault, and it must be no older than L1 allows."""
         must(self.process is not None, "I6 a dump of a dead process")
         must(not self.termed and not self.killed, "a verdict on a process that is being ended")
-        limit = now if self.broken else min(self.limits(now).values())
+        limits = self.limits(now)
+        limit = now if self.broken else min(limits.values())
         must(now >= limit - EPSILON, f"a healthy process was condemned: {reason}")
         must(now <= max(limit, self.policy_at) + SLACK, f"L1 a fault was found late: {reason}")
-        self.cause, self.dumped = "fault", now
+        beats = not self.broken and limits.get("hung", now) > now
+        self.cause, self.dumped = "timed_out" if beats and self._runs() else "fault", now
+
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.phase == "running"
 
     def limits(self, now: float) -> dict[str, float]:
         """Until when the process may go on as it does: fault → moment."""

@@ -80,6 +80,7 @@ class Process:
     until: float = 0.0
     budget: float | None = None
     working: bool = False
+    phase: str = "working"
 
     def last_beat(self, now: float) -> float | None:
         """When its last heartbeat left, as `now` sees it."""
@@ -101,10 +102,11 @@ class Process:
             self.working, self.until = True, self.ready_at
         if self.until <= seen and self.ready_at <= seen:
             self._next_phase(seen, rnd)
-        return Doing(self.count, "working", self.since, self.budget)
+        return Doing(self.count, self.phase, self.since, self.budget)
 
     def _next_phase(self, seen: float, rnd: Random) -> None:
         self.count += 1
+        self.phase = rnd.choice(("working", "running"))
         self.budget = None if rnd.random() < 0.2 else rnd.uniform(0.5, 6.0)
         takes = rnd.uniform(0.05, 0.95) * (self.budget or 3.0)
         if self.stuck_from <= seen:

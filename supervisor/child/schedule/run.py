@@ -28,6 +28,7 @@ from supervisor.core.schedule.limits import BY_HAND, limit
 from supervisor.core.schedule.missed import Range
 from supervisor.core.schedule.unwritten import PREPARING
 from supervisor.core.spec import TaskSettings
+from supervisor.core.wire.page import RUNNING
 from supervisor.core.words import short
 
 log = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ class Runs:
         subject = stamp(row["slot"])
 
         def progress(fraction: float, text: str) -> None:
-            self._rt.enter("running", subject, budget=ending.budget())
+            self._rt.enter(RUNNING, subject, budget=ending.budget())
             self._rt.facts(progress=round(fraction, 3), progress_text=text or None)
 
         return TaskContext(
@@ -200,7 +201,7 @@ class Runs:
         if row["attempt"] == 1:
             self._began(row)
         ending.begin()
-        self._rt.enter("running", stamp(row["slot"]), budget=ending.limit.hard)
+        self._rt.enter(RUNNING, stamp(row["slot"]), budget=ending.limit.hard)
         try:
             values = {**self._settings.args, "ctx": attempt.ctx}
             return ending.judged(self._attempts.run(values, ending.limit.soft, ending.error))

@@ -240,7 +240,7 @@ class Child(Body):
         self.last = cause, reason
         if not self.wanted:
             self._go(State.STOPPED, now, reason)
-        elif cause is Cause.PLANNED:
+        elif cause in (Cause.PLANNED, Cause.TIMED_OUT):
             if self.state is not State.STOPPING:
                 self._out.append(Said(reason, "info", "recycled"))  # its own wish: nothing else has told of it
             self._start(now)

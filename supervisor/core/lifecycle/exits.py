@@ -26,6 +26,7 @@ class Cause(StrEnum):
     OOM = "oom"
     HUNG = "hung"
     STUCK = "stuck"
+    TIMED_OUT = "timed_out"  # a run beyond its time that only SIGKILL ends: the run failed, not the child
     START_TIMEOUT = "start_timeout"
     MEMORY_HARD = "memory_hard"  # over max_rss_hard: killed at once, as the kernel would
     MEMORY = "memory"  # over max_rss: drained, not counted; backed off when it is over again before it was stable

@@ -8,7 +8,7 @@ from math import inf
 from supervisor.core.lifecycle.events import Pulse
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.spec import Policy
-from supervisor.core.wire.page import Doing
+from supervisor.core.wire.page import RUNNING, Doing
 
 
 @dataclass(slots=True)
@@ -69,5 +69,6 @@ class Liveness:
         stuck = self.stuck_at()
         if stuck is None or now < stuck or self.doing is None:
             return None
+        cause, word = (Cause.TIMED_OUT, "timed out") if self.doing.phase == RUNNING else (Cause.STUCK, "no progress")
         what = f"{self.doing.phase} {self.doing.subject}".strip()
-        return Cause.STUCK, f"no progress: {what} for {now - self.doing.since:.0f} s, {self.doing.budget:g} s allowed"
+        return cause, f"{word}: {what} for {now - self.doing.since:.0f} s, {self.doing.budget:g} s allowed"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from supervisor.core.spec import TaskSettings
 
 ASKED = 1.0  # seconds that a plain function has to see that it should stop, before an exception stops it
-VERDICT = 5.0  # seconds after `kill_after` before the parent may call the run stuck
+VERDICT = 5.0  # seconds after `kill_after` before the parent may end the process for it
 
 BY_HAND = ("manual", "backfill")  # kinds of runs that people ask for, and wait for
 
@@ -42,7 +42,7 @@ def overtaken(settings: TaskSettings, row: Mapping[str, Any], cause: str | None,
 
     The run may have had no chance to say so: one long call of C code hears nothing.
     """
-    if row.get("kind") in BY_HAND or settings.overlap != "cancel" or cause != "stuck":
+    if row.get("kind") in BY_HAND or settings.overlap != "cancel" or cause != "timed_out":
         return False
     started = row.get("started") or died
     return row.get("reason") == "overlap" or settings.timeout is None or died - started < settings.timeout

@@ -14,7 +14,14 @@ Facts = Mapping[str, Any]
 _TICK = 0.0005  # half the resolution of slots
 PREPARING = "preparing"  # the phase in which a run has its record and waits for its slot
 # A cause of core.lifecycle to what became of the run that was going.
-_ENDS = {"stuck": "timed_out", "hung": "killed", "oom": "killed", "memory_hard": "killed", "planned": "interrupted"}
+_ENDS = {
+    "timed_out": "timed_out",
+    "stuck": "killed",
+    "hung": "killed",
+    "oom": "killed",
+    "memory_hard": "killed",
+    "planned": "interrupted",
+}
 
 
 def ended(state: str, cause: str | None, reason: str | None, *, overtaken: bool = False) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 
 SIZE = 4096
+RUNNING = "running"  # the phase of a task's run; its budget is what the run's timeout leaves of it
 PHASE_BYTES = 16
 SUBJECT_BYTES = 160
 MEMBER_BYTES = 254

@@ -94,6 +94,10 @@ TROUBLES = {
         down("a", **BACKOFF, last_exit=_ended("hung", "no heartbeat for 20 s")),
         ("no heartbeat for 20 s", "it was stopped, or C code", "supervisor report a   (its stacks)"),
     ),
+    "a run that was killed for its time": (
+        child("a", last_exit=_ended("timed_out", "timed out: running x for 7 s"), last_run={"state": "timed_out"}),
+        ("a is running", "a run went on beyond its timeout", "supervisor report a   (its stacks)"),
+    ),
     "stuck": (
         down("a", **BACKOFF, last_exit=_ended("stuck", "no progress: running x for 5 s, 5 s allowed")),
         ("no progress: running", "its main thread stayed in one step", "supervisor report a   (its stacks)"),

@@ -73,6 +73,19 @@ def test_a_hung_child_is_dumped_then_terminated_then_killed() -> None:
     assert seen == ["running→stopping dump", "terminate", "said kill"]
 
 
+def test_a_run_that_is_killed_for_its_time_is_no_failure_and_the_next_process_starts_at_once() -> None:
+    made, now = child(*RUNNING), NOW
+    for _ in range(4):
+        assert words(made.step(ev.Pulse(now + 5, Doing(1, "running", now, 5.0)), now + 5)) == "running→stopping dump"
+        made.step(ev.Tick(), now + 6)
+        assert words(made.step(ev.Exited(ExitStatus(signal=9)), now + 16)) == "stopping→starting spawn"
+        assert made.last == (Cause.TIMED_OUT, "timed out: running for 5 s, 5 s allowed")
+        now += 16
+        for event in (*FORKED[1:], *RUNNING[2:]):
+            made.step(event, now)
+    assert (made.failures.in_row, made.failures.any, made.state) == (0, False, State.RUNNING)
+
+
 def test_an_end_that_was_asked_for_is_no_failure() -> None:
     made = child(*RUNNING, ev.Restart())
     made.step(ev.Exited(ExitStatus(signal=11)), NOW + 1)

@@ -41,5 +41,5 @@ def test_signals_have_names_and_strange_ones_numbers() -> None:
 
 
 def test_the_childs_fault_is_counted_and_nothing_else() -> None:
-    uncounted = {Cause.PLANNED, Cause.UNAVAILABLE, Cause.CONFIG, Cause.NOT_FORKED, Cause.MEMORY}
+    uncounted = {Cause.PLANNED, Cause.UNAVAILABLE, Cause.CONFIG, Cause.NOT_FORKED, Cause.MEMORY, Cause.TIMED_OUT}
     assert {cause for cause in Cause if not cause.counted} == uncounted

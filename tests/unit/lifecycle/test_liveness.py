@@ -7,7 +7,7 @@ from supervisor.core.lifecycle.events import Pulse
 from supervisor.core.lifecycle.exits import Cause
 from supervisor.core.lifecycle.liveness import Liveness
 from supervisor.core.spec import Policy
-from supervisor.core.wire.page import Doing
+from supervisor.core.wire.page import RUNNING, Doing
 
 POLICY = Policy(heartbeat_timeout=20.0)
 
@@ -36,6 +36,12 @@ def test_a_phase_that_lasts_beyond_its_budget_is_stuck_and_the_words_say_in_what
     life.heard(Pulse(beat_at=112.0, doing=doing(1, 102.0)))
     assert (life.deadline(POLICY), life.verdict(POLICY, 111.9)) == (112.0, None)
     assert life.verdict(POLICY, 112.0) == (Cause.STUCK, "no progress: handling orders for 10 s, 10 s allowed")
+
+
+def test_a_run_that_lasts_beyond_its_budget_is_timed_out() -> None:
+    life = Liveness(beat_at=100.0)
+    life.heard(Pulse(beat_at=112.0, doing=Doing(1, RUNNING, 102.0, 10.0, "12:00")))
+    assert life.verdict(POLICY, 112.0) == (Cause.TIMED_OUT, "timed out: running 12:00 for 10 s, 10 s allowed")
 
 
 def test_a_phase_without_a_budget_is_never_stuck() -> None:

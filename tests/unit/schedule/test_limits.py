@@ -38,13 +38,13 @@ def test_a_slot_that_is_due_already_ends_a_run_at_once() -> None:
 
 def test_who_was_killed_for_the_next_slot() -> None:
     row = {"started": 100.0, "reason": None}
-    assert overtaken(CANCEL, row, "stuck", 116.0)
+    assert overtaken(CANCEL, row, "timed_out", 116.0)
     long = task(overlap="cancel", timeout=60.0)
-    assert overtaken(long, row, "stuck", 116.0), "its own timeout was not over"
-    assert not overtaken(long, row, "stuck", 175.0)
-    assert overtaken(long, {**row, "reason": "overlap"}, "stuck", 175.0), "it was told so"
+    assert overtaken(long, row, "timed_out", 116.0), "its own timeout was not over"
+    assert not overtaken(long, row, "timed_out", 175.0)
+    assert overtaken(long, {**row, "reason": "overlap"}, "timed_out", 175.0), "it was told so"
     assert not overtaken(long, {"started": None}, "hung", 116.0)
-    assert not overtaken(task(overlap="skip", timeout=None), row, "stuck", 116.0)
+    assert not overtaken(task(overlap="skip", timeout=None), row, "timed_out", 116.0)
 
 
 def test_no_slot_ends_what_people_asked_for() -> None:

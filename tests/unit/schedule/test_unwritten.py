@@ -13,7 +13,7 @@ from supervisor.core.spec import TaskSettings
 RUNNING = {"slot": "2026-11-25T14:00:00.000Z", "kind": "schedule", "state": "running"} | {
     "started": "2026-11-25T14:00:00.010Z"
 }
-EXIT = {"cause": "stuck", "reason": "1h in one step", "time": "2026-11-25T15:00:00.000Z"}
+EXIT = {"cause": "timed_out", "reason": "1h in one step", "time": "2026-11-25T15:00:00.000Z"}
 
 
 def child(**fields: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_a_run_that_was_marked_at_sigterm_is_interrupted() -> None:
 
 
 def test_a_run_that_made_no_room_for_the_next_slot_was_killed_for_that() -> None:
-    assert ended("interrupted", "stuck", "1s in one step", overtaken=True) == ("killed", "1s in one step")
+    assert ended("interrupted", "timed_out", "1s in one step", overtaken=True) == ("killed", "1s in one step")
     assert ended("interrupted", "planned", "restart", overtaken=True) == ("interrupted", "restart")
     marked = {**RUNNING, "state": "interrupted", "reason": "overlap"}
     assert as_it_is(marked, child(pid=8, last_exit=EXIT), 7)["state"] == "killed"
