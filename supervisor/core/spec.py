@@ -126,6 +126,8 @@ class ConsumerSettings:
     close_timeout: float = 2.0
     start_retry_base: float = 1.0
     start_retry_max: float = 30.0
+    stall_after: float | None = 120.0  # longer than the client's socket timeout: a broker that hangs is no stall
+    join_after: float | None = 360.0  # longer than a rebalance may take: the others' max.poll.interval.ms
     max_runs: int | None = None
     resources: Mapping[str, str] = field(default_factory=dict)
 

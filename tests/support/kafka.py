@@ -165,13 +165,13 @@ def consumer_spec(
 class Consumer(ForkedChild):
     """A member of a consumer in a process of its own. Its handler tells what it got by lines in `got`."""
 
-    def __init__(self, folder: Path, spec: ChildSpec, code: str = "") -> None:
+    def __init__(self, folder: Path, spec: ChildSpec, code: str = "", **more: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.got_file = folder / "got"
         (folder / "mine.py").write_text(HANDLERS + code)
         assert isinstance(spec.settings, ConsumerSettings)
         self.said = progress.prepare(Paths(str(folder / ".supervisor")), spec.group, spec.settings.processes)
-        super().__init__(consumer.run, spec, folder)
+        super().__init__(consumer.run, spec, folder, **more)
 
     def __enter__(self) -> Self:
         return self

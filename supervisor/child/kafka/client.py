@@ -21,6 +21,7 @@ from supervisor.child.kafka.loop import Loop
 from supervisor.child.kafka.progress import Progress
 from supervisor.child.kafka.report import Report
 from supervisor.child.kafka.starts import Starts
+from supervisor.child.kafka.watch import Wish
 from supervisor.child.runtime import Runtime
 from supervisor.core.errors import Exit
 from supervisor.core.spec import ConsumerSettings
@@ -58,6 +59,7 @@ class Client(threading.Thread):
         self.finished = threading.Event()
         self.error: BaseException | None = None
         self.recycle = ""  # why this process is to be replaced, not counted as a failure
+        self.wish: Wish | None = None  # the same, once what is in hand is finished and committed
 
     @property
     def bootstrap(self) -> str:
@@ -104,6 +106,9 @@ class Client(threading.Thread):
             if self._overdue():
                 self._leave_without_the_main_thread(loop)
             loop.turn()
+            if loop.watch.wish is not None and self.wish is None:
+                self.wish = loop.watch.wish
+                self._rt.wake()
         self._leave(loop)
 
     def _broker_is_another(self) -> bool:
@@ -135,7 +140,8 @@ class Client(threading.Thread):
         self._report.set(member=None)
 
     def _give_up(self) -> None:
-        self._exit(f"the broker did not answer within {self._settings.close_timeout:g} s: left without a commit")
+        reason = f"the broker did not answer within {self._settings.close_timeout:g} s: left without a commit"
+        self._exit(reason if self.wish is None else f"{self.wish.reason}; and {reason}")
 
     def _leave_without_the_main_thread(self, loop: Loop) -> None:
         self._leave(loop)

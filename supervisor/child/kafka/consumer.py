@@ -72,7 +72,8 @@ class Member:
         self._handling.finish()
 
     def _is_leaving(self) -> bool:
-        return self._rt.leaving or self._client.finished.is_set() or self._had_enough()
+        client = self._client
+        return self._rt.leaving or client.finished.is_set() or client.wish is not None or self._had_enough()
 
     def _had_enough(self) -> bool:
         most = self._settings.max_runs
@@ -95,12 +96,17 @@ class Member:
         self._leave()
         if self._client.error is not None:
             return self._failed(self._client.error)
+        if wish := self._client.wish:
+            return self._bye(Exit.OK, f"recycle: {wish.reason}")
         return self._bye(Exit.OK, "recycle: max_runs records handled") if enough else Exit.OK
 
     def _leave(self) -> None:
         """Commit and close; the client's own watchdog ends the process when the broker does not answer."""
         budget = self._settings.drain_timeout + self._settings.close_timeout + 5.0
-        self._rt.enter("closing", budget=budget)
+        if wish := self._client.wish:  # the next process finds it on the page
+            self._rt.enter(wish.phase, wish.topic, budget=budget, partition=wish.partition, offset=wish.offset)
+        else:
+            self._rt.enter("closing", budget=budget)
         self._handover.end()
         if self._client.connected:
             self._client.finished.wait()

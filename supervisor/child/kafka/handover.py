@@ -157,6 +157,12 @@ class Handover:
         with self._changed:
             return max((lease.prefix.open for lease in self._leases.values() if lease.live), default=0)
 
+    def clear(self) -> set[Place]:
+        """Return the partitions of which nothing that was read is left to be handled."""
+        with self._changed:
+            busy = {lease.place for lease in self._in_hand}
+            return {place for place, lease in self._leases.items() if not lease.prefix.open} - busy
+
     def lease(self, place: Place) -> Lease | None:
         with self._changed:
             return self._leases.get(place)

@@ -17,10 +17,11 @@ from supervisor.child.kafka.callbacks import Callbacks, store
 from supervisor.child.kafka.client_log import ClientLog
 from supervisor.child.kafka.committing_first import committed
 from supervisor.child.kafka.delays import Delays
+from supervisor.child.kafka.ends import Ends
 from supervisor.child.kafka.gaps import Gaps
 from supervisor.child.kafka.handover import Handover, Hold
-from supervisor.child.kafka.paused_ends import PausedEnds
 from supervisor.child.kafka.report import Report
+from supervisor.child.kafka.watch import Watch
 from supervisor.child.runtime import Runtime
 from supervisor.core.kafka import lag
 from supervisor.core.kafka.lag import Place
@@ -53,7 +54,8 @@ class Loop:
         self._patience = min(1.0, max_poll_interval(settings) / 3)
         self._full_since: float | None = None  # the main thread has no room for records
         self._slow = False  # and that for so long that fetching is paused
-        self._ends = PausedEnds(self.consumer)
+        self._ends = Ends(self.consumer)
+        self.watch = Watch(rt, settings, handover, report, callbacks, self.consumer, self._ends)
         self._gaps = Gaps(self.consumer, handover, told=settings.concurrency > 1)
         self._delays = Delays(self.consumer, handover, settings)
         self._holds: dict[Place, tuple[Hold, float]] = {}  # until when
@@ -187,7 +189,9 @@ class Loop:
             return
         calls = self._callbacks
         statistics = self._ends.added(calls.statistics, calls.paused)
-        found = lag.standings(calls.assigned, self._handover.positions(), statistics, self._holds.keys())
+        clear = self._handover.clear() - calls.paused
+        found = lag.standings(calls.assigned, self._handover.positions(), statistics, self._holds.keys(), clear)
+        self.watch.turn()
         self._report.set(records=self._handover.handled, held=self._rt.held, **lag.facts(found))
         self._report.flush()
         self._client_log.flush()

@@ -63,10 +63,18 @@ class Report:
         if changed:
             self.flush()
 
+    def waits(self, *sources: str) -> bool:
+        """Return whether any of these waits for something."""
+        with self._lock:
+            return any(source in self._reasons for source in sources)
+
     def flush(self) -> None:
         """Tell what changed. A full pipe keeps it for the next time."""
         with self._lock:
-            self._standing = [each for each in self._standing if each[1]()]
+            over = {text for text, holds in self._standing if not holds()}
+            self._standing = [each for each in self._standing if each[0] not in over]
+            if self._facts.get("note") in over:
+                self._facts["note"] = None
             if self._standing and not self._facts.get("note"):
                 self._facts["note"] = self._standing[-1][0]
             changed = {key: value for key, value in self._facts.items() if self._told.get(key, _NEVER) != value}

@@ -142,6 +142,12 @@ class Consumer(Keeping):
     drain_timeout: Duration = duration(_C.drain_timeout, "on a stop, what is in hand may finish")
     close_timeout: Duration = duration(_C.close_timeout, "and then the client may close")
     start_backoff: StartBackoff = key(StartBackoff(), "the waits for a broker that is away")
+    stall_after: DurationOrNone = duration(
+        _C.stall_after, "a partition stands still so long with records to read: the process is replaced"
+    )
+    join_after: DurationOrNone = duration(
+        _C.join_after, "so long no word of the group, and the broker answers: the process is replaced, once"
+    )
     max_runs: Some | None = key(None, "after so many handler calls the process is replaced")
 
 

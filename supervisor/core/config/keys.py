@@ -59,6 +59,7 @@ CONSUMER: Keys = _keys(
     *("handler", "topics", "group_id", "auto_offset_reset", "bootstrap_servers", "properties", "format"),
     *("dead_letter_topic", "processes", "batch_size", "retries", "handler_timeout", "drain_timeout", "close_timeout"),
     *("max_runs", "filter", "max_age", "rate", "retry_topics", "concurrency", "ordering", "delivery", "ledger"),
+    *("stall_after", "join_after"),
     registry_url="schema_registry.url",
     registry_user="schema_registry.user",
     registry_password="schema_registry.password",
@@ -81,12 +82,15 @@ _DURATIONS = frozenset(
         *("alert_overdue_after", "expect_within", "offset"),
         *("start_deadline", "timeout", "kill_after", "retry_base", "retry_max", "history_keep", "handler_timeout"),
         *("drain_timeout", "close_timeout", "start_retry_base", "start_retry_max", "max_age", "registry_timeout"),
-        "retry_topics",
+        *("retry_topics", "stall_after", "join_after"),
     ]
 )
 _SIZES = frozenset(("max_rss", "max_rss_hard", "log_max_bytes"))
 _NONE = frozenset(
-    ("start_deadline", "expect_within", "timeout", "handler_timeout", "max_age", "max_rss", "max_rss_hard")
+    (
+        *("start_deadline", "expect_within", "timeout", "handler_timeout", "max_age", "max_rss", "max_rss_hard"),
+        *("stall_after", "join_after"),
+    )
 )  # where "none" may be written
 _UNITS = (("GiB", 2**30), ("GB", 10**9), ("MiB", 2**20), ("MB", 10**6), ("KiB", 2**10), ("KB", 10**3), ("B", 1))
 FACTORS = dict(_UNITS)

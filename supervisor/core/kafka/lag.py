@@ -7,7 +7,7 @@ Source: librdkafka's STATISTICS.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Place = tuple[str, int]  # topic, partition
@@ -34,22 +34,43 @@ class Statistics:
     starts: Mapping[Place, int]  # where reading goes on, when nothing was handled yet
     broker_up: bool
     joined: bool  # the group has an assignment, be it an empty one
+    fetched: Mapping[Place, int] = field(default_factory=dict)  # what is asked for next
+    delivered: Mapping[Place, int] = field(default_factory=dict)  # what is given out next
+    queued: Mapping[Place, int] = field(default_factory=dict)  # records that wait in the client's queue
+    locked: Mapping[Place, tuple[int, int]] = field(default_factory=dict)  # from, to: of an open transaction
+    leaderless: frozenset[Place] = frozenset()
+    group: tuple[str, str] = ("", "")  # its state, the state of joining it
 
 
 def read(stats: Mapping[str, Any]) -> Statistics:
     """Return what we need of one statistics object; unknown shapes give empty answers, never an error."""
     ends: dict[Place, int] = {}
     starts: dict[Place, int] = {}
-    for topic, partition, numbers in _partitions(stats):
-        place = (topic, partition)
-        end = max(_int(numbers, "ls_offset"), _int(numbers, "hi_offset"))
-        if end >= 0:
+    locked: dict[Place, tuple[int, int]] = {}
+    found = {(topic, partition): numbers for topic, partition, numbers in _partitions(stats)}
+    for place, numbers in found.items():
+        stable, high = _int(numbers, "ls_offset"), _int(numbers, "hi_offset")
+        if (end := max(stable, high)) >= 0:
             ends[place] = end
+        if 0 <= stable < high:
+            locked[place] = stable, high
         start = _int(numbers, "committed_offset")
         start = start if start >= 0 else _int(numbers, "next_offset")
         if start >= 0:
             starts[place] = start
-    return Statistics(ends, starts, _any_up(stats), _joined(_mapping(stats, "cgrp")))
+    group = _mapping(stats, "cgrp")
+    return Statistics(
+        ends,
+        starts,
+        _any_up(stats),
+        _joined(group),
+        _known(found, "next_offset"),
+        _known(found, "app_offset"),
+        _known(found, "fetchq_cnt"),
+        locked,
+        frozenset(place for place, numbers in found.items() if numbers.get("leader") == -1),
+        (str(group.get("state", "")), str(group.get("join_state", ""))),
+    )
 
 
 def with_ends(statistics: Statistics, ends: Mapping[Place, int]) -> Statistics:
@@ -63,9 +84,19 @@ def standings(
     positions: Mapping[Place, int | None],
     statistics: Statistics | None,
     paused: Iterable[Place],
+    clear: Iterable[Place] = (),
 ) -> list[Standing]:
-    held = set(paused)
-    return [_standing(place, positions.get(place), statistics, place in held) for place in sorted(assigned)]
+    """`clear`: those of which nothing that was read is left to be handled."""
+    held, done = set(paused), set(clear)
+    found = [_standing(place, positions.get(place), statistics, place in held) for place in sorted(assigned)]
+    empty = {place for place in done - held if statistics is not None and _is_read(statistics, place)}
+    return [replace(each, lag=0) if (each.topic, each.partition) in empty else each for each in found]
+
+
+def _is_read(statistics: Statistics, place: Place) -> bool:
+    """To the end, though the last record may lie before it: what follows is compacted, or the mark of a transaction."""
+    end = statistics.ends.get(place)
+    return end is not None and statistics.fetched.get(place, -1) >= end and not statistics.queued.get(place)
 
 
 def _standing(place: Place, handled: int | None, statistics: Statistics | None, paused: bool) -> Standing:
@@ -105,6 +136,10 @@ def _partitions(stats: Mapping[str, Any]) -> Iterable[tuple[str, int, Mapping[st
         for number, numbers in _mapping(of_topic, "partitions").items():
             if number.isdigit() and isinstance(numbers, dict):  # "-1" is librdkafka's own, of no partition
                 yield topic, int(number), numbers
+
+
+def _known(found: Mapping[Place, Mapping[str, Any]], key: str) -> dict[Place, int]:
+    return {place: value for place, numbers in found.items() if (value := _int(numbers, key)) >= 0}
 
 
 def _joined(group: Mapping[str, Any]) -> bool:

@@ -125,6 +125,11 @@ def rebalances_by_steps(settings: ConsumerSettings, *, classic: bool) -> bool:
     return "cooperative" in strategy
 
 
+def queue_room(settings: ConsumerSettings) -> int:
+    """How many records the client keeps before it stops to fetch more."""
+    return int(settings.properties.get("queued.min.messages", DEFAULTS["queued.min.messages"]))
+
+
 def max_poll_interval(settings: ConsumerSettings) -> float:
     """Seconds; a consumer that does not ask for records so long is put out of its group."""
     return float(settings.properties.get("max.poll.interval.ms", 300_000)) / 1000

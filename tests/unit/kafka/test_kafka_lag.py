@@ -27,7 +27,29 @@ STATS: dict[str, Any] = {
 
 def test_statistics_give_ends_starts_and_the_state_of_broker_and_group() -> None:
     found = read(STATS)
-    assert found == Statistics({("t", 0): 50, ("t", 1): 9}, {("t", 0): 20, ("t", 1): 4}, True, True)
+    ends, starts = {("t", 0): 50, ("t", 1): 9}, {("t", 0): 20, ("t", 1): 4}
+    fetched = {("t", 0): 50, ("t", 1): 4}
+    assert found == Statistics(ends, starts, True, True, fetched, group=("up", "steady"))
+
+
+def test_statistics_tell_what_is_in_the_way_of_a_partition() -> None:
+    numbers = {"hi_offset": 9, "ls_offset": 4, "app_offset": 3, "next_offset": 4, "fetchq_cnt": 2, "leader": -1}
+    found = read({"topics": {"t": {"partitions": {"0": numbers, "1": {"leader": 1}}}}})
+    place = ("t", 0)
+    assert (found.delivered, found.queued, found.locked) == ({place: 3}, {place: 2}, {place: (4, 9)})
+    assert found.leaderless == {place}
+
+
+@pytest.mark.parametrize(("numbers", "lag"), [({}, 0), ({"next_offset": 49}, 8), ({"fetchq_cnt": 1}, 8)])
+def test_what_follows_the_last_record_and_is_none_is_no_lag(numbers: dict[str, int], lag: int) -> None:
+    read_to_the_end = {"hi_offset": 50, "ls_offset": 50, "next_offset": 50, "fetchq_cnt": 0, **numbers}
+    statistics = read({"topics": {"t": {"partitions": {"0": read_to_the_end}}}})
+    place = ("t", 0)
+    assert standings([place], {place: 42}, statistics, [], [place])[0].lag == lag
+    assert standings([place], {place: 42}, statistics, [], [])[0].lag == 8, "records of it are being handled"
+    assert standings([place], {place: 42}, statistics, [place], [place])[0].lag == 8, "it is paused"
+    assert standings([place], {place: 42}, None, [], [place])[0].lag is None
+    assert standings([("u", 0)], {}, statistics, [], [("u", 0)])[0].lag is None
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,7 @@ def test_each_waits_until_the_one_before_has_joined() -> None:
     begun = made.restart([A, B, C], "asked for", NOW)
     assert acts(begun) == [f"{A} said", f"{A} drain"]
     assert told(begun) == [f"info: {A}: restarting one after the other: {A}, {B}, {C}"]
-    assert made.rolling.notes() == [
-        f"orders: restarting one after the other, now {A}; 2 of 3 wait for their turn"
-    ]
+    assert made.rolling.notes() == [f"orders: restarting one after the other, now {A}; 2 of 3 wait for their turn"]
     assert made.roll(all_joined, NOW) == [], "what joined is the process that ends"
     replaced(made, A)
     assert made.roll(nobody, NOW) == [], "ready is not joined"
