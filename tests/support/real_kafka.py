@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,13 +179,15 @@ class RealKafka:
         done = subprocess.run([*tool, *arguments], capture_output=True, text=True, timeout=START, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def wait_until_it_answers(self) -> None:
+    def wait_until_it_answers(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """`meanwhile` is called again and again."""
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
         admin = AdminClient({**self.client, "log_level": 0, "reconnect.backoff.max.ms": 200})
         end = time.monotonic() + START
         while True:
+            meanwhile()
             try:
                 admin.list_topics(timeout=0.5)
                 return
