@@ -14,6 +14,7 @@ from itertools import chain, count, takewhile
 from supervisor import plain
 
 BLOCK = 65536
+_EMPTY = bytes(BLOCK)
 LONGEST = 1024 * 1024  # bytes without a newline that are waited for; more of them are lines of their own
 
 
@@ -143,7 +144,7 @@ def _reversed(fd: int, end: int) -> Iterator[bytes]:
     while end > 0:
         start = max(0, end - BLOCK)
         block, end = os.pread(fd, end - start, start), start
-        if not block.strip(b"\0"):  # a power cut can leave a file that is as long as it was, and empty
+        if _EMPTY.startswith(block):  # a power cut can leave a file that is as long as it was, and empty
             continue
         rest, *whole = (block + rest).split(b"\n")
         yield from reversed(whole)
