@@ -182,14 +182,13 @@ def frozen(folder: Path, products: Sequence[Product], options: argparse.Namespac
         for each in products:
             consumer = stack.enter_context(Consumer(each, folder, server.bootstrap, topic, "slow"))
             running[each.title] = consumer
-            consumer.wait_all_handle()
+        found = _without_the_failed(running, "frozen")
         with server.frozen():
             ended = _left_within(running)
-    found: Found = {}
-    for each in products:
-        seconds, code = ended.get(each.title, (f"> {FROZEN:.0f}", None))
-        found[each.title] = {"frozen": seconds, "frozen_code": code}
-        print(f"  {each.title}: {found[each.title]}", flush=True)
+    for title in running:
+        seconds, code = ended.get(title, (f"> {FROZEN:.0f}", None))
+        found[title] = {"frozen": seconds, "frozen_code": code}
+        print(f"  {title}: {found[title]}", flush=True)
     return found
 
 
@@ -229,10 +228,22 @@ def kills(folder: Path, products: Sequence[Product], options: argparse.Namespace
             for each in peers:
                 made = Consumer(each, folder, server.bootstrap, topic, "slow", processes=2)
                 running[each.title] = stack.enter_context(made)
-            for consumer in running.values():
-                consumer.wait_all_handle()
+            found |= _without_the_failed(running, "back")
             time.sleep(10)  # a group at rest
             found |= _killed_once(running)
+    return found
+
+
+def _without_the_failed(running: dict[str, Consumer], key: str) -> Found:
+    """Wait until all processes of each handle records; take out those that never do, and return why."""
+    found: Found = {}
+    for title, consumer in list(running.items()):
+        try:
+            consumer.wait_all_handle()
+        except Failed as error:
+            print(f"  {title}: {error}", flush=True)
+            found[title] = {key: "failed"}
+            del running[title]
     return found
 
 

@@ -23,7 +23,7 @@ from processes import alive, below, wait_for
 HERE = Path(__file__).resolve().parent
 BENCH = HERE.parent / ".bench"
 WORDS = 64  # as in kafka_handlers.py
-START = 60.0  # seconds until each process has handled a record
+START = 120.0  # seconds until each process has handled a record
 _runs = itertools.count(1)
 
 
