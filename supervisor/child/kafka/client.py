@@ -133,6 +133,7 @@ class Client(threading.Thread):
         if self._rt.leaving:
             self._callbacks.witness.leaving()
         loop.finish()
+        self._handover.end()  # what is still in hand keeps no partition back: closing revokes them
         loop.consumer.close()
         self._callbacks.witness.closed()
         self._callbacks.progress.close()
@@ -142,6 +143,11 @@ class Client(threading.Thread):
     def _give_up(self) -> None:
         reason = f"the broker did not answer within {self._settings.close_timeout:g} s: left without a commit"
         self._exit(reason if self.wish is None else f"{self.wish.reason}; and {reason}")
+
+    def give_up(self) -> None:
+        """From a third thread, when the other two are held up beyond their time."""
+        most = self._settings.drain_timeout + self._settings.close_timeout
+        self._exit(f"its record and the broker did not let it go within {most:g} s: left without a commit")
 
     def _leave_without_the_main_thread(self, loop: Loop) -> None:
         self._leave(loop)

@@ -6,6 +6,7 @@ import logging
 
 from supervisor.child.kafka import assembly
 from supervisor.child.kafka.client import Client
+from supervisor.child.kafka.ending import Ending
 from supervisor.child.kafka.handler import Handler
 from supervisor.child.kafka.handover import Handover
 from supervisor.child.kafka.ledger import LedgerUnknown
@@ -53,6 +54,7 @@ class Member:
         self._rt.enter("connecting", self._settings.bootstrap_servers, budget=self._report.budget)
         self._rt.ready()
         self._client.start()
+        Ending(self._rt, self._settings.drain_timeout + self._settings.close_timeout, self._client.give_up).start()
         try:
             self._serve()
         except BaseException:
