@@ -45,7 +45,7 @@ class Seen:
 
 
 class Tree:
-    """All processes that bear one tag. A zombie has no environment: it is known by what it was."""
+    """All processes that bear one tag. A zombie, or one between two programs, has none: it is known by what it was."""
 
     def __init__(self, tag: str) -> None:
         self._mark = f"{TAG}={tag}".encode()
@@ -63,7 +63,7 @@ class Tree:
             parent, session, state, born = stat
             about = self._known.get((pid, born))
             if about is None or (not about[1] and (about[0] or born > young)):  # an exec brings tag and run-id
-                about = self._ask(pid) or (False, "")
+                about = self._ask(pid) or about or (False, "")
             known[pid, born] = about
             if about[0]:
                 found[pid] = Seen(pid, parent, session, state, born, title(pid), about[1])
