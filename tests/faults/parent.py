@@ -20,7 +20,7 @@ from support.disk import fill
 from support.eventually import eventually
 from support.project import Project
 from support.supervisor_process import Supervisor, connected
-from support.system import alive, of_this_session, rss, state
+from support.system import alive, of_this_session, rss, state, title
 
 CODE = "def tick():\n    note('runs', os.getpid())\n"
 GET = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -469,11 +469,13 @@ def _(scene: Scene) -> None:
         try:
             eventually(lambda rivals=rivals: sum(rival.running for rival in rivals) == 1, within=60)
             (winner,) = (rival for rival in rivals if rival.running)
-            for rival in rivals:
-                assert rival is winner or (rival.process.returncode == 1 and "already running" in rival.stderr)
+            for rival in (rival for rival in rivals if rival is not winner):
+                assert rival.process.returncode == 1, rival.stderr
+                assert "already running" in rival.stderr
             winner.wait_ready()
-            assert len(of_this_session("forkwarden: one")) == 1
-            assert winner.stop() == 0
+            ones = of_this_session("forkwarden: one")
+            assert ones == [winner.pid_of("one")], [(pid, title(pid), state(pid)) for pid in ones]
+            assert winner.stop() == 0, winner.stderr
         finally:
             for rival in rivals:
                 rival.clean()
