@@ -481,6 +481,47 @@ def test_in_transactions_each_record_is_forwarded_once(real_kafka: RealKafka, tm
     assert (found.lost, found.duplicates) == ((), 0)
 
 
+SLOWLY_FORWARD = """
+def forward(record, ctx):
+    ctx.produce(TO, {"from": [record.partition, record.offset]})
+    tell([os.getpid(), record.partition, record.offset])
+    if (HERE / "hold").exists():
+        (HERE / f"held-{os.getpid()}").touch()
+        until("go")
+"""
+
+
+@pytest.mark.kafka
+def test_in_transactions_a_frozen_member_that_wakes_up_forwards_nothing_that_another_has_forwarded(
+    real_kafka: RealKafka, tmp_path: Path
+) -> None:
+    kafka = real_kafka.kafka()
+    topic, to = kafka.topic(2), kafka.topic(1)
+    common = {"group_id": f"g-{topic}", "processes": 2, "delivery": "transactional"}
+    specs = [
+        consumer_spec(kafka, topic, name=f"events:{n}", member=n, handler="mine:forward", **common) for n in (1, 2)
+    ]
+    ends = deliveries.fill(kafka, topic, 300, 2)
+    with Members(tmp_path, specs, f"TO = {to!r}\n{SLOWLY_FORWARD}") as running:
+        frozen, other = running.alive
+        eventually(lambda: {frozen.pid, other.pid} <= {pid for pid, _, _ in other.got}, within=WITHIN)
+        (tmp_path / "hold").touch()
+        eventually((tmp_path / f"held-{frozen.pid}").exists, within=WITHIN)
+        frozen.signal(signal.SIGSTOP)  # in the middle of a record, which another member then gets
+        (tmp_path / "go").touch()
+        # its transaction stays open, so that nobody sees what the other one commits behind it
+        eventually(lambda: len({(p, o) for _, p, o in other.got}) >= 300, within=2 * WITHIN, every=0.1)
+        frozen.signal(signal.SIGCONT)
+        assert "its transaction is aborted" in frozen.wait_notice("fenced", WITHIN).text
+        for partition in ends:
+            kafka.produce(topic, [1] * 25, partition=partition)
+        eventually(lambda: len(set(_forwarded(real_kafka, to))) >= 350, within=2 * WITHIN, every=0.5)
+        assert [member.stop() for member in running.alive] == [0, 0]
+        assert not frozen.facts.get("waiting"), "it waits for nothing that will not come"
+    found = judge((Done(0, *place) for place in _forwarded(real_kafka, to)), {p: n + 25 for p, n in ends.items()})
+    assert (found.lost, found.duplicates) == ((), 0)
+
+
 @pytest.mark.kafka
 def test_in_transactions_nothing_of_a_handler_that_fails_is_seen(real_kafka: RealKafka, tmp_path: Path) -> None:
     kafka = real_kafka.kafka()

@@ -66,7 +66,7 @@ def handling(
         out = Transactional(
             settings, bootstrap, transactional_id(settings, rt.spec.name, rt.supervisor.state_dir), group
         )
-        calling = InTransactions(out, rt, handler, report, out, retries, filter_of(settings))
+        calling = InTransactions(out, handover.owns, rt, handler, report, out, retries, filter_of(settings))
     elif ledger is not None:
         calling = Ledgered(ledger, rt, handler, report, producing, retries, filter_of(settings))
     else:

@@ -163,6 +163,11 @@ class Handover:
             busy = {lease.place for lease in self._in_hand}
             return {place for place, lease in self._leases.items() if not lease.prefix.open} - busy
 
+    def owns(self, items: Iterable[Item]) -> bool:
+        """Return whether all were read under a lease that is not over; one that is being withdrawn is not yet."""
+        with self._changed:
+            return all(self._leases.get(item.lease.place) is item.lease for item in items)
+
     def lease(self, place: Place) -> Lease | None:
         with self._changed:
             return self._leases.get(place)

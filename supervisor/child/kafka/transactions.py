@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,11 +29,17 @@ from supervisor.core.spec import ConsumerSettings
 
 log = logging.getLogger(__name__)
 
+AGAIN = 0.2  # seconds: by then the other thread knows how the group stands
+
 
 def transactional_id(settings: ConsumerSettings, name: str, state_dir: str) -> str:
     """Return this member's: no other host or state folder has the same."""
     here = hashlib.blake2b(f"{socket.gethostname()}\0{state_dir}".encode(), digest_size=6).hexdigest()
     return f"{settings.group_id}.{name}@{here}"
+
+
+class Fenced(Exception):
+    """The partition is another member's by now, or is about to be: whoever has it handles its records."""
 
 
 class Transactional(Producing):
@@ -60,16 +67,27 @@ class Transactional(Producing):
             raise self._refused(e) from e
         self._begun = True
 
-    def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Raises DependencyAway; then nothing of it happened, or a new producer ends it."""
+    def commit(self, offsets: Mapping[Place, int], ours: Callable[[], bool]) -> None:
+        """Raises DependencyAway or Fenced; then nothing of it happened, or a new producer ends it.
+
+        The group is read before `ours` is asked: a process that was frozen may have joined anew meanwhile, and with
+        what it is now in its group the broker would take offsets of partitions that it has lost.
+        """
         self.begin()
         partitions = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        group = self._group()
+        if not ours():
+            self.abort()
+            raise Fenced("another member has its partition by now")
         try:
             producer = self._producer()
-            producer.send_offsets_to_transaction(partitions, self._group(), DEADLINE)
+            producer.send_offsets_to_transaction(partitions, group, DEADLINE)
             producer.commit_transaction(DEADLINE)
         except KafkaException as e:
             refused = self._refused(e)
+            if errors.is_lost_race(e):
+                self.abort()
+                raise Fenced(errors.of(e).str()) from e
             self.abort()
             raise refused from e
         self._begun = False
@@ -106,9 +124,10 @@ class Transactional(Producing):
 class InTransactions(Calling):
     """One transaction for each call of the handler."""
 
-    def __init__(self, transactional: Transactional, *rest: Any) -> None:
+    def __init__(self, transactional: Transactional, owns: Callable[[Sequence[Item]], bool], *rest: Any) -> None:
+        """`owns`: whether the partitions of these are still those that they were read from."""
         super().__init__(*rest)
-        self._transactional = transactional
+        self._transactional, self._owns = transactional, owns
 
     def __call__(self, items: Sequence[Item], attempt: int) -> Result:
         return self._ended(items, super().__call__(items, attempt))
@@ -123,12 +142,24 @@ class InTransactions(Calling):
         error = result.whole_error()
         if error is None:
             try:
-                self._transactional.commit(_behind(items, result))
+                self._transactional.commit(_behind(items, result), lambda: self._owns(items))
+            except Fenced as e:
+                return self._left(items, e)
             except DependencyAway as e:
                 error = e
         else:
             self._transactional.abort()
         return result if error is None else result.as_whole(error)
+
+    def _left(self, items: Sequence[Item], why: Fenced) -> Result:
+        """Nothing of it happened. What is still ours is tried again; the rest is dropped when that begins."""
+        topic, partition = items[0].lease.place
+        text = f"fenced at {topic}:{partition}:{items[0].offset}: {why}; its transaction is aborted"
+        log.warning("%s", text)
+        self._rt.notice("warning", "fenced", text)
+        if self._owns(items):
+            time.sleep(AGAIN)
+        return Result(untried=range(len(items)))
 
 
 def _behind(items: Sequence[Item], result: Result) -> dict[Place, int]:
