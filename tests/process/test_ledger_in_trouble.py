@@ -1,4 +1,4 @@
-"""A ledger is locked, full, or corrupt under a real supervisor: runs go on, and status says so if they have no record."""
+"""A ledger is locked, full, or corrupt under a real supervisor: runs go on, and status tells what has no record."""
 
 from __future__ import annotations
 
