@@ -18,6 +18,7 @@ from chaos.flow import Flow
 from chaos.harmed import INSIDE
 from chaos.moments import Writer, clock
 from chaos.shared import Breach, Life
+from support.eventually import eventually
 
 END = scene.GRACE + 1.0  # seconds in which SIGTERM must end it
 BROKEN = (
@@ -63,12 +64,13 @@ class Nemesis:
         return f"{name} {said or ''}"
 
     def relent(self) -> None:
-        """Everything may heal from here on."""
+        """Everything may heal from here on. A supervisor that was started just now is asked until it answers."""
         (self.living.project.folder / "do").unlink(missing_ok=True)
         self._configure()
         self.moments.add("enabled")
         for name in scene.EVERY:
-            self._ask(f"/v1/children/{name}/enable")
+            path = f"/v1/children/{name}/enable"
+            eventually(lambda path=path: self._ask(path) == 200, within=60 + self.slack, every=0.1, what=path)
         self._reload()
 
     def _weights(self) -> dict[Callable[[], str | None], float]:
