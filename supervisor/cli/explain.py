@@ -17,6 +17,7 @@ from supervisor.cli.place import Place
 from supervisor.core import advice, culprit
 from supervisor.core.errors import Exit
 from supervisor.core.escape import escape, line
+from supervisor.core.kafka import joining, standstill
 from supervisor.core.prose import wrap
 from supervisor.core.status import healthy, sentence, state
 from supervisor.core.words import ago, coarse, epoch, short
@@ -98,6 +99,9 @@ def _headline(child: Facts, now: float) -> Iterator[str]:
         yield f"Next try in {coarse(round(retry - now))}"
     if state(child) == "fatal":
         yield "Not tried again until config or code changes, or somebody restarts it"
+    paused = child.get("paused_by")
+    if isinstance(paused, Mapping):
+        yield f"Paused by hand by {line(str(paused.get('who')))}, {ago(now - (epoch(paused.get('since')) or now))}"
     override = child.get("override")
     if isinstance(override, Mapping):
         until = epoch(override.get("until"))
@@ -109,7 +113,10 @@ def _headline(child: Facts, now: float) -> Iterator[str]:
 
 def _last_exit(child: Facts, now: float) -> list[str]:
     last, lived = child.get("last_exit"), child.get("lived")
-    if not isinstance(last, Mapping) or (state(child) == "running" and last.get("cause") == "planned"):
+    if not isinstance(last, Mapping):
+        return []
+    asked = last.get("cause") == "planned" and last.get("phase") not in (standstill.PHASE, joining.PHASE)
+    if asked and state(child) == "running":
         return []  # a restart that was asked for is no news of one that is well
     how = f"signal {last['signal']}" if last.get("signal") else f"code {last.get('code')}"
     at = epoch(last.get("time"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from supervisor.core.kafka.refusals import Refusal, refusal
 from supervisor.core.status import healthy, state
 
 Facts = Mapping[str, Any]
@@ -35,6 +36,8 @@ def means(child: Facts) -> list[str]:
         said.append("no second copy starts before it is gone")
     elif waits_for(child) and child.get("remedy"):
         said.append("it runs and waits; it goes on by itself when the embedded broker serves again")
+    elif refused := refusal_of(child):
+        said.append(refused.means)
     elif waits_for(child) == "broker":
         said.append("it runs and waits for Kafka; nothing is lost, and it goes on by itself when the broker is back")
     elif waits_for(child) == "database":
@@ -45,6 +48,8 @@ def means(child: Facts) -> list[str]:
         said.append(f"enabled = false stands in {child.get('where') or 'config.toml'}, or in one of its defaults")
     elif (not healthy(child) or timed_out(child)) and _cause(child) in _MEANS:
         said.append(_crash(child) if _cause(child) == "crash" else _MEANS[_cause(child)])
+    if child.get("paused_by"):
+        said.append("it is paused by hand: it keeps its partitions, and takes nothing new until it is resumed")
     if paused := paused_at(child):
         until = "until it is restarted" if stopped(child) else "tried again from time to time"
         said.append(f"{', '.join(paused)}: paused at a record that cannot be handled, {until}")
@@ -98,6 +103,10 @@ def next_steps(child: Facts) -> list[str]:
         return _down(child, name, group, task=task)
     if waits_for(child) and child.get("remedy"):
         return [str(child["remedy"]), f"supervisor logs -f {name}"]
+    if child.get("paused_by"):
+        return [f"supervisor kafka resume {group}", f"supervisor kafka lag {group}"]
+    if refused := refusal_of(child):
+        return [*refused.steps, f"supervisor logs -f {name}"]
     if waits_for(child) in ("broker", "database"):
         return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
     if paused_at(child):
@@ -131,6 +140,12 @@ def waits_for(child: Facts) -> str:
     if any(word in text for word in ("what the handler needs", "database")):
         return "database"
     return "broker" if any(word in text for word in ("broker", "kafka", "transport", "topic")) else "something"
+
+
+def refusal_of(child: Facts) -> Refusal | None:
+    """What Kafka refuses a consumer that runs and waits for it."""
+    consumer = child.get("kind") == "consumer" and waits_for(child) not in ("", "database")
+    return refusal(str(child["waiting"])) if consumer else None
 
 
 def paused_at(child: Facts) -> list[str]:

@@ -168,6 +168,8 @@ def note(child: Facts, now: float) -> str:
     override = child.get("override")
     if isinstance(override, Mapping):
         return _override(override, now)
+    if isinstance(paused := child.get("paused_by"), Mapping):
+        return _paused(child, paused, now)
     if not child.get("enabled", True):
         return str(child.get("where") or "")
     if healthy(child):
@@ -186,6 +188,14 @@ def _override(override: Facts, now: float) -> str:
     until = epoch(override.get("until"))
     said += f", {coarse(round(until - now))} left" if until else ""
     return said + (f": {override['note']}" if override.get("note") else "")
+
+
+def _paused(child: Facts, paused: Facts, now: float) -> str:
+    since = epoch(paused.get("since"))
+    when = f" {ago(now - since)}" if since else ""
+    resume = f"supervisor kafka resume {child.get('group') or child.get('name')}"
+    waiting = f"; {gist(str(child['waiting']))}" if child.get("waiting") else ""
+    return f"paused by {paused.get('who') or 'somebody'}{when}: {resume}{waiting}"
 
 
 def _why(child: Facts) -> object:

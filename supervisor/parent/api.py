@@ -114,7 +114,8 @@ class Api:
         override = site.toggles.current.get(spec.group)
         known = self._driver.known.get(name) or Known()
         enabled, missing = site.enabled(spec), self._missing(spec)
-        return child_status(child, spec, known, override, moment(), enabled=enabled, missing=missing)
+        pause = site.held.get(spec.group)
+        return child_status(child, spec, known, override, moment(), enabled=enabled, missing=missing, pause=pause)
 
     def _missing(self, spec: ChildSpec) -> Missing | None:
         fleet = self._site.fleet

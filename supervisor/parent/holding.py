@@ -5,12 +5,14 @@ A restarted process rests too; a restart of the supervisor ends it, as `disable`
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from supervisor.core.wire.control import Refusal
 from supervisor.core.wire.messages import Order
 from supervisor.parent.driver import Driver
 from supervisor.parent.site import Site
+from supervisor.parent.snapshot import Pause
 
 
 def hold(site: Site, driver: Driver, name: str, *, on: bool, who: str) -> dict[str, Any] | Refusal:
@@ -18,7 +20,10 @@ def hold(site: Site, driver: Driver, name: str, *, on: bool, who: str) -> dict[s
     spec = site.fleet.specs[site.members(name)[0]]
     if spec.kind != "consumer":
         return Refusal(400, f"{name!r} is no consumer: only consumers are paused", f"see: supervisor disable {name}")
-    (site.held.add if on else site.held.discard)(spec.group)
+    if on:
+        site.held[spec.group] = Pause(who, time.time())
+    else:
+        site.held.pop(spec.group, None)
     deaf = [each for each in site.members(spec.group) if each in driver.processes and not _told(driver, each, on=on)]
     if deaf:
         return Refusal(

@@ -17,7 +17,7 @@ from supervisor.parent.notify import Notify
 from supervisor.parent.output import Output
 from supervisor.parent.overrides import Toggles
 from supervisor.parent.poller import Poller
-from supervisor.parent.snapshot import Moment
+from supervisor.parent.snapshot import Moment, Pause
 
 
 def moment() -> Moment:
@@ -44,7 +44,7 @@ class Site:
     loaded: float  # when the plan in force was read, epoch seconds
     problems: list[dict[str, Any]] = field(default_factory=list)  # of the last reload that was refused
     manual: set[str] = field(default_factory=set)  # disabled tasks that run once by hand
-    held: set[str] = field(default_factory=set)  # consumers that are paused by hand
+    held: dict[str, Pause] = field(default_factory=dict)  # consumers that are paused by hand
     stalls: int = 0
     longest_stall: float = 0.0
     escalation: str | None = None

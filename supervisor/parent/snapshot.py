@@ -33,6 +33,14 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Of a consumer, by hand."""
+
+    who: str
+    since: float  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """Another child that this one cannot do without, and what to type."""
 
@@ -64,6 +72,7 @@ def child_status(
     *,
     enabled: bool,
     missing: Missing | None = None,
+    pause: Pause | None = None,
 ) -> dict[str, Any]:
     waiting = _waiting(known) if child.state is State.RUNNING else None
     missing = missing if waiting else None
@@ -92,7 +101,8 @@ def child_status(
     }
     said = {key: known.facts[key] for key in _OWN if key in known.facts}
     due = {"next_slot": _next_slot(child, known, at) if enabled else None} if spec.kind == "task" else {}
-    return shown | _doing(child, known, at) | said | due | _configured(spec)
+    paused = {"paused_by": {"who": pause.who, "since": iso(pause.since)}} if pause else {}
+    return shown | _doing(child, known, at) | said | due | paused | _configured(spec)
 
 
 def _next_slot(child: Child, known: Known, at: Moment) -> str | None:

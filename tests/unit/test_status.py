@@ -156,6 +156,14 @@ def test_a_run_that_goes_on_is_shown_as_next() -> None:
     assert made.rows[0][made.header.index("NEXT")].text == "now, 6m"
 
 
+def test_a_consumer_that_is_paused_by_hand_says_who_did_it_and_what_ends_it() -> None:
+    paused = {"group": "orders", "kind": "consumer", "paused_by": {"who": "alice", "since": stamp(NOW - 300)}}
+    reader = child("orders:1", note="t:0:5: the partition is paused", **paused)
+    assert note(reader, NOW) == "paused by alice 5m ago: supervisor kafka resume orders"
+    assert note({**reader, "waiting": "broker b:9092: refused"}, NOW).endswith("resume orders; broker b:9092: refused")
+    assert note(child("a", paused_by={}), NOW) == "paused by somebody: supervisor kafka resume a"
+
+
 def test_what_a_child_says_of_itself_is_its_note() -> None:
     reader = child("a", kind="consumer", last_run=None, note="t:0:5: the partition is paused")
     assert note(reader, NOW) == "t:0:5: the partition is paused"

@@ -80,6 +80,9 @@ class Callbacks:
         self.assigned |= places
         self.paused -= places
         found = self.starts.assign(consumer, partitions)
+        if self._rt.held and places:  # at once: the poll that assigns them may return a record of them, too
+            self.starts.hold(consumer, partitions, begun=bool(found.begin))
+            self.paused |= places
         self._handover.assign(places, found.done, found.begin)
         self.witness.assigned(places)
         self._tell(consumer)

@@ -58,6 +58,12 @@ class Starts:
         done = {(p.topic, p.partition): (p.offset, decode(p.offset, p.metadata)) for p in committed if p.error is None}
         return Found(done, begin)
 
+    def hold(self, consumer: Consumer, partitions: list[TopicPartition], *, begun: bool) -> None:
+        """Let nothing of these be fetched. `begun`: `assign` has told the client of them already."""
+        if not begun:
+            self._assign(consumer, partitions, {})
+        consumer.pause(partitions)
+
     def _committed(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         try:
             return consumer.committed(partitions, timeout=WITHIN)

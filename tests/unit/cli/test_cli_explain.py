@@ -54,6 +54,30 @@ def test_a_child_in_backoff_says_all_that_is_known() -> None:
     ]
 
 
+def test_a_consumer_that_is_paused_by_hand_says_so_and_what_ends_it() -> None:
+    said = explained({**ORDERS, "paused_by": {"who": "alice", "since": stamp(NOW - 300)}}, [], NOW)
+    assert "Paused by hand by alice, 5m ago" in said[0]
+    assert "keeps its partitions, and takes nothing new" in "\n".join(said)
+    assert next(each for each in said if each.startswith("  try")) == "  try         supervisor kafka resume orders"
+
+
+def test_a_consumer_that_is_refused_says_what_to_grant() -> None:
+    waiting = 'no right to read as group "g": grant READ on the group'
+    said = "\n".join(explained({**ORDERS, "state": "running", "waiting": waiting}, [], NOW))
+    assert "may not read as this group" in said
+    assert "--operation Read --group g" in said
+
+
+def test_a_process_that_asked_to_be_replaced_for_a_stall_is_news_though_all_is_well_again() -> None:
+    last = {"cause": "planned", "code": 0, "time": stamp(NOW - 60), "phase": "standing still", "subject": "t"}
+    last |= {"partition": 3, "offset": 120, "reason": "recycle: t[3] has stood at 120"}
+    said = "\n".join(explained({**ORDERS, "state": "running", "waiting": None, "last_exit": last}, [], NOW))
+    assert "recycle: t[3] has stood at 120" in said
+    assert "while standing still t[3]@120" in said
+    last |= {"phase": "closing"}
+    assert "has stood" not in "\n".join(explained({**ORDERS, "state": "running", "waiting": None, "last_exit": last}, [], NOW))
+
+
 def _clock(at: float) -> str:
     return local(stamp(at)).partition(".")[0]
 

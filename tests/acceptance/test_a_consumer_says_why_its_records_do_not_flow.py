@@ -1,0 +1,127 @@
+"""`status` and `explain` name what keeps records from flowing, and what to type or to grant, by real runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.flow import STORE, WITHIN, Flow
+from support.project import FAST, Project
+from support.real_kafka import why_not
+from support.secured_kafka import SecuredKafka
+from support.supervisor_process import Supervisor
+
+EMBEDDED = (
+    FAST
+    + """
+[consumers.reader]
+handler = "mine:store"
+topics = ["t"]
+group_id = "g"
+auto_offset_reset = "earliest"
+"""
+)
+STOPS = STORE + '    if record.value == 1:\n        raise StopPartition("look at this one")\n'
+
+
+def both(supervisor: Supervisor) -> tuple[str, str]:
+    """What people read, each on one line."""
+    found = [supervisor.cli(*command).stdout for command in (("status",), ("explain", "reader"))]
+    status, explained = (" ".join(each.split()) for each in found)
+    return status, explained
+
+
+def waiting(supervisor: Supervisor, text: str) -> None:
+    supervisor.wait_child("reader", lambda child: text in (child.get("waiting") or ""), WITHIN)
+
+
+def test_paused_by_hand(tmp_path: Path) -> None:
+    made = Project(tmp_path, EMBEDDED, STORE)
+    with made.supervisor() as supervisor:
+        supervisor.wait_child("reader", lambda child: child.get("partitions"), WITHIN)
+        assert supervisor.cli("kafka", "pause", "reader").returncode == 0
+        status, explained = both(supervisor)
+        assert "supervisor kafka resume reader" in status
+        assert "paused by" in status
+        assert "Paused by hand by" in explained
+        assert "try supervisor kafka resume reader" in explained
+        assert supervisor.cli("kafka", "resume", "reader").returncode == 0
+        assert "paused by" not in both(supervisor)[0]
+
+
+def test_a_handler_that_stops_its_partition(tmp_path: Path) -> None:
+    made = Project(tmp_path, EMBEDDED, "from supervisor import StopPartition\n" + STOPS)
+    with made.supervisor() as supervisor:
+        supervisor.wait_child("reader", lambda child: child.get("partitions"), WITHIN)
+        assert supervisor.cli("kafka", "produce", "t", "1").returncode == 0
+        supervisor.wait_child("reader", lambda child: any(each["paused"] for each in child["partitions"]), WITHIN)
+        status, explained = both(supervisor)
+        assert "StopPartition: look at this one" in status
+        assert "until it is restarted" in explained
+        assert "supervisor restart reader" in explained
+
+
+def test_no_broker(tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    config = EMBEDDED.replace("[consumers", f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n[consumers')
+    with Project(tmp_path, config, STORE).supervisor() as supervisor:
+        waiting(supervisor, "refused")
+        status, explained = both(supervisor)
+        assert "waiting" in status
+        assert f"127.0.0.1:{port}" in explained
+        assert "goes on by itself when the broker is back" in explained
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    if reason := why_not():
+        pytest.skip(reason)
+    server = SecuredKafka(tmp_path_factory.mktemp("secured"))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Refused(Flow):
+    """A consumer of the user app."""
+
+    def __init__(self, folder: Path, server: SecuredKafka, password: str | None = None, **more: str) -> None:
+        pairs = {**server.as_user("app", password), **more}
+        written = ", ".join(f'"{key}" = "{value}"' for key, value in pairs.items())
+        super().__init__(folder, server, properties=f"{{ {written} }}")
+
+
+@pytest.mark.kafka
+def test_a_wrong_password_and_a_broker_that_speaks_no_tls(tmp_path: Path, secured: SecuredKafka) -> None:
+    with Refused(tmp_path / "a", secured, "wrong").made.supervisor() as supervisor:
+        waiting(supervisor, "Authentication failed")
+        status, explained = both(supervisor)
+        assert "invalid credentials" in explained
+        assert "Authentication failed" in status or "waiting" in status
+        assert "refuses user, password or mechanism" in explained
+        assert "sasl.password" in explained
+    with Refused(tmp_path / "b", secured, **{"security.protocol": "SASL_SSL"}).made.supervisor() as supervisor:
+        waiting(supervisor, "SSL")
+        assert "certificate is not trusted, or it speaks no TLS there" in both(supervisor)[1]
+
+
+@pytest.mark.kafka
+def test_each_missing_right_with_what_to_grant(tmp_path: Path, secured: SecuredKafka) -> None:
+    flow = Refused(tmp_path, secured)
+    with flow.made.supervisor() as supervisor:
+        waiting(supervisor, "no right to read topic")
+        status, explained = both(supervisor)
+        assert "no right to read" in status
+        assert f"--operation Describe --topic {flow.topic}" in explained
+        secured.grant("topic", flow.topic)
+        waiting(supervisor, "no right to read as group")
+        assert f"--operation Read --group {flow.group}" in both(supervisor)[1]
+        secured.grant("group", flow.group)
+        flow.wait_stored(flow.send())
+        supervisor.wait_child("reader", lambda child: not child.get("waiting"), WITHIN)
