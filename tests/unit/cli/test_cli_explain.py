@@ -75,7 +75,9 @@ def test_a_process_that_asked_to_be_replaced_for_a_stall_is_news_though_all_is_w
     assert "recycle: t[3] has stood at 120" in said
     assert "while standing still t[3]@120" in said
     last |= {"phase": "closing"}
-    assert "has stood" not in "\n".join(explained({**ORDERS, "state": "running", "waiting": None, "last_exit": last}, [], NOW))
+    assert "has stood" not in "\n".join(
+        explained({**ORDERS, "state": "running", "waiting": None, "last_exit": last}, [], NOW)
+    )
 
 
 def _clock(at: float) -> str:
