@@ -227,9 +227,9 @@ class Storm:
         self.server.wait_until_it_answers(self.wake_due)
 
     def _victim(self, supervisor: Supervisor) -> int | None:
-        """A living member that is not frozen now; None when none comes within a moment."""
+        """A living member that is not frozen now; None when none comes."""
         frozen = {pid for _, pid in self._wakes}
-        end = now() + 5.0
+        end = now() + 60.0
         while now() < end:
             self.wake_due()
             try:
