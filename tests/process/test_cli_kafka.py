@@ -73,6 +73,7 @@ def test_a_new_process_of_a_paused_consumer_is_paused_too(project: Callable[...,
     with mine.supervisor() as supervisor:
         first = supervisor.wait_child("one", assigned, WITHIN)
         assert supervisor.cli("kafka", "pause", "one").returncode == 0
+        supervisor.wait_child("one", lambda child: child.get("held"), WITHIN)  # before that a new record may be taken
         kafka(supervisor).produce("one", ["a"], partition=0)
         assert supervisor.cli("restart", "one").returncode == 0
         supervisor.wait_child("one", lambda child: child["pid"] not in (None, first["pid"]) and child["ready"], WITHIN)
