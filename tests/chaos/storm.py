@@ -244,7 +244,7 @@ class Storm:
 
     def wake_due(self, *, all_of_them: bool = False) -> None:
         """Frozen members whose time is over, and the broker once it has ended."""
-        if self._away and self.server.gone:
+        if self.server.gone:  # by whomever
             self._away = False
             self.server.launch()
         for at, pid in list(self._wakes):

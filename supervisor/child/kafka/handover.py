@@ -233,7 +233,10 @@ class Handover:
     def finish_one(self, lease: Lease, offset: int) -> None:
         """As `finish`, of a record whose partition is gone through in order."""
         self.handled += 1
-        lease.prefix.finish(offset)
+        if not lease.prefix.finish(offset):
+            with self._changed:
+                self._ahead.add(lease)
+            return
         lease.moved = True
         if lease.ours:
             self.progressed(lease.place, offset + 1)
