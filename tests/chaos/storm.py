@@ -224,7 +224,12 @@ class Storm:
     def back_again(self) -> None:
         """Wait until the broker answers."""
         eventually(lambda: self.wake_due() or not self._away, within=60, every=0.05, what="the broker ends")
-        self.server.wait_until_it_answers(self.wake_due)
+        try:
+            self.server.wait_until_it_answers(self.wake_due)
+        except AssertionError:  # ended while it began, it may never come up: that is no matter of ours
+            self.server.signal(signal.SIGKILL)
+            eventually(lambda: self.server.gone, within=30, what="the broker is gone")
+            self.server.wait_until_it_answers(self.wake_due)
 
     def _victim(self, supervisor: Supervisor) -> int | None:
         """A living member that is not frozen now; None when none comes."""
