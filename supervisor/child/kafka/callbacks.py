@@ -73,6 +73,7 @@ class Callbacks:
         self.assigned, self.paused, self.statistics = set(), set(), None
         self.fatal, self.last_error, self._member = None, "", ""
         self._report.set(joined=False)
+        self._report.waiting("commit", None)
 
     @_contained
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -117,6 +118,9 @@ class Callbacks:
             offsets = {(p.topic, p.partition): p.offset for p in partitions if p.error is None and p.offset >= 0}
             self.progress.committed(offsets)
             self.witness.committed(offsets)
+            self._report.waiting("commit", None)
+        elif error.code() in errors.REFUSED:  # the client tries again with its next interval
+            self._report.waiting("commit", f"to commit what is handled: {self.missing(error)}")
 
     @_contained
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -158,6 +162,8 @@ class Callbacks:
         self.progress.end(places)
         self.assigned -= places
         self.paused -= places
+        if not self.assigned:
+            self._report.waiting("commit", None)
         self.witness.revoked(places)
         self._tell(consumer)
         log.info("%s: %s", how, _list(places))

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 
+from supervisor.child.kafka.resets import Resets
 from supervisor.core.kafka.folding import Fold
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ class ClientLog:
     def __init__(self) -> None:
         self._fold = Fold()
         self.requests: set[str] = set()
+        self.resets = Resets()
 
     def log(self, level: int, form: str, *arguments: object) -> None:
         text = str(arguments[-1]) if arguments else form
         if found := _API_KEY.search(text):
             self.requests.add(found[1])
         if level >= logging.INFO:
+            self.resets.hear(text)
             for line in self._fold.add(_THREAD.sub("", text), time.monotonic()):
                 log.log(level, "%s", line)
 

@@ -98,6 +98,8 @@ class Loop:
             else:
                 self._event(error, message)
         if records:
+            if self._client_log.resets:
+                self._client_log.resets.tell(self._rt, records)
             self._report.waiting("access", None)
             due = self._callbacks.witness.read(self._delays.due(records))
             self._handover.offer(committed(self.consumer, due) if self._first else due)

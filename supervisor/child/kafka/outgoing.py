@@ -60,7 +60,16 @@ class Producing:
                     break
         except KafkaException as e:
             sent.answer(errors.of(e))
+            if errors.of(e).code() == KafkaError._FATAL:
+                self._give_up()
         return sent
+
+    def _give_up(self) -> None:
+        """An idempotent producer that was refused once sends nothing ever after; the next record makes another."""
+        with self._lock:
+            old, self._made = self._made, None
+        if old is not None:
+            old.poll(0)  # what was on its way with it has its answer by now
 
     def _begin(
         self, sent: Sent, value: bytes | None, key: bytes | None, headers: Sequence[Header], timestamp: int
