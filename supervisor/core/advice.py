@@ -103,14 +103,8 @@ def next_steps(child: Facts) -> list[str]:
         return _down(child, name, group, task=task)
     if waits_for(child) and child.get("remedy"):
         return [str(child["remedy"]), f"supervisor logs -f {name}"]
-    if child.get("paused_by"):
-        return [f"supervisor kafka resume {group}", f"supervisor kafka lag {group}"]
-    if refused := refusal_of(child):
-        return [*refused.steps, f"supervisor logs -f {name}"]
-    if waits_for(child) in ("broker", "database"):
-        return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
-    if paused_at(child):
-        return _paused(child, name, group)
+    if held := _held_up(child, name, group):
+        return held
     if word == "starting":
         return [f"supervisor stack {name}   (what it does at this moment)", f"supervisor logs -f {name}"]
     if not healthy(child):
@@ -170,6 +164,17 @@ def _down(child: Facts, name: str, group: str, *, task: bool) -> list[str]:
         f"supervisor restart {group}   (now, the count begins again)",
         f"supervisor disable {group}",
     ]
+
+
+def _held_up(child: Facts, name: str, group: str) -> list[str]:
+    """Of a child that runs and handles nothing, or not everything."""
+    if child.get("paused_by"):
+        return [f"supervisor kafka resume {group}", f"supervisor kafka lag {group}"]
+    if refused := refusal_of(child):
+        return [*refused.steps, f"supervisor logs -f {name}"]
+    if waits_for(child) in ("broker", "database"):
+        return ["supervisor config show   (the address it tries)", f"supervisor logs -f {name}"]
+    return _paused(child, name, group) if paused_at(child) else []
 
 
 def _paused(child: Facts, name: str, group: str) -> list[str]:

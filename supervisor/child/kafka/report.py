@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from supervisor.core.wire.messages import Facts, Message
@@ -45,6 +45,12 @@ class Report:
         with self._lock:
             self._standing.append((text[:_TEXT], holds))
 
+    def clear(self, notes: Iterable[str]) -> None:
+        """Take these back, if one of them is the note of the moment."""
+        with self._lock:
+            if self._facts.get("note") in {text[:_TEXT] for text in notes}:
+                self._facts["note"] = None
+
     def count(self, outcome: str, by: int = 1) -> None:
         """One more record ended otherwise than by being handled: dead_letters, retry_topic, skipped, filtered …"""
         with self._lock:
@@ -71,10 +77,7 @@ class Report:
     def flush(self) -> None:
         """Tell what changed. A full pipe keeps it for the next time."""
         with self._lock:
-            over = {text for text, holds in self._standing if not holds()}
-            self._standing = [each for each in self._standing if each[0] not in over]
-            if self._facts.get("note") in over:
-                self._facts["note"] = None
+            self._standing = [each for each in self._standing if each[1]()]
             if self._standing and not self._facts.get("note"):
                 self._facts["note"] = self._standing[-1][0]
             changed = {key: value for key, value in self._facts.items() if self._told.get(key, _NEVER) != value}

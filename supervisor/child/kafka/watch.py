@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException
@@ -64,6 +65,7 @@ class Watch:
         self._silent = 0  # questions in a row that the broker did not answer
         self._locked: dict[Place, tuple[int, float]] = {}  # where a transaction is open, since when
         self._told: set[tuple[str, Place, int]] = set()
+        self._notes: list[tuple[str, Callable[[], bool]]] = []
         self.wish: Wish | None = None
 
     def turn(self) -> None:
@@ -75,6 +77,7 @@ class Watch:
         self._look_at_group(statistics, now)
         self._look_at_leaders(statistics)
         self._look_at_transactions(statistics, now)
+        self._take_back()
         if self._standstills is not None and now - self._looked >= self._standstills.every:
             self._look_at_partitions(self._standstills, statistics, now)
             self._looked, self._excused = now, set()
@@ -125,7 +128,7 @@ class Watch:
             self._leave(Wish(stall.words(), standstill.PHASE, topic, partition, stall.position), "partition_stalled")
         elif self._once("again", stall.place, stall.position):
             text = f"{stall.words()}; a new process did not help: look at the broker that leads it"
-            self._report.stand(text, lambda: self._stands_at(stall.place, stall.position))
+            self._stand(text, lambda: self._stands_at(stall.place, stall.position))
             self._rt.notice("error", "partition_stalled", text)
 
     def _stands_at(self, place: Place, position: int) -> bool:
@@ -152,11 +155,20 @@ class Watch:
             if now - since >= LOCKED and self._once("transaction", place, stable):
                 self._tell_locked(place, stable, high)
 
+    def _stand(self, text: str, holds: Callable[[], bool]) -> None:
+        """As a note of its own, and taken back when it holds no more."""
+        self._report.stand(text, holds)
+        self._notes.append((text, holds))
+
+    def _take_back(self) -> None:
+        over = [text for text, holds in self._notes if not holds()]
+        if over:
+            self._notes = [each for each in self._notes if each[0] not in over]
+            self._report.clear(over)
+
     def _tell_locked(self, place: Place, stable: int, high: int) -> None:
         text = f"{place[0]}[{place[1]}]: from {stable} to {high} nothing may be read yet: a transaction is open"
-        self._report.stand(
-            f"{text}, its producer has not ended it", lambda: self._locked.get(place, (-1, 0.0))[0] == stable
-        )
+        self._stand(f"{text}, its producer has not ended it", lambda: self._locked.get(place, (-1, 0.0))[0] == stable)
 
     # The group.
 
