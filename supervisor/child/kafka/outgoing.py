@@ -67,9 +67,7 @@ class Producing:
     def _give_up(self) -> None:
         """An idempotent producer that was refused once sends nothing ever after; the next record makes another."""
         with self._lock:
-            old, self._made = self._made, None
-        if old is not None:
-            old.poll(0)  # what was on its way with it has its answer by now
+            self._made = None  # not polled any more: that would raise what was fatal
 
     def _begin(
         self, sent: Sent, value: bytes | None, key: bytes | None, headers: Sequence[Header], timestamp: int
