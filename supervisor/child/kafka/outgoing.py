@@ -59,15 +59,15 @@ class Producing:
                     sent.answer(KafkaError(KafkaError._QUEUE_FULL))
                     break
         except KafkaException as e:
-            sent.answer(errors.of(e))
-            if errors.of(e).code() == KafkaError._FATAL:
-                self._give_up()
+            sent.answer(self._failed(errors.of(e)))
         return sent
 
-    def _give_up(self) -> None:
+    def _failed(self, error: KafkaError) -> KafkaError:
         """An idempotent producer that was refused once sends nothing ever after; the next record makes another."""
-        with self._lock:
-            self._made = None  # not polled any more: that would raise what was fatal
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            with self._lock:
+                self._made = None  # not polled any more: that would raise what was fatal
+        return error
 
     def _begin(
         self, sent: Sent, value: bytes | None, key: bytes | None, headers: Sequence[Header], timestamp: int
@@ -94,7 +94,10 @@ class Producing:
         end = time.monotonic() + DEADLINE + 1.0  # the producer's own deadline comes first, with a better reason
         waiting = [each for each in sent if not each.known]
         while waiting and time.monotonic() < end:
-            self._producer().poll(SLICE)
+            try:
+                self._producer().poll(SLICE)
+            except KafkaException as e:
+                return self._failed(errors.of(e))
             waiting = [each for each in waiting if not each.known]
         if waiting:
             return KafkaError(KafkaError._TIMED_OUT, f"no answer within {DEADLINE:g} s")
