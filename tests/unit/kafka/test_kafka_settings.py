@@ -8,6 +8,7 @@ from supervisor.core.kafka.settings import (
     consumer_properties,
     max_poll_interval,
     producer_properties,
+    queue_room,
     refused_by_protocol,
 )
 from supervisor.core.spec import ConsumerSettings
@@ -23,6 +24,10 @@ def made(**properties: Any) -> ConsumerSettings:
         bootstrap_servers="b:1",
         properties=named,
     )
+
+
+def test_how_much_the_client_keeps_is_ours_or_the_users() -> None:
+    assert (queue_room(made()), queue_room(made(queued_min_messages="50"))) == (10_000, 50)
 
 
 def consumer(settings: ConsumerSettings, *, classic: bool = False) -> dict[str, Any]:
