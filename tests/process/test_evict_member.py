@@ -43,3 +43,28 @@ def test_a_member_that_is_gone_already_is_said(real_kafka: RealKafka, tmp_path: 
     with Consumer(tmp_path, spec) as other:
         other.wait_assigned(1)
         assert call(evict, broker.bootstrap, {}, f"g-{topic}", "nobody", DEADLINE) == "unknown member"
+
+
+def test_wrong_stale_and_reused_ids_never_put_out_a_live_member(real_kafka: RealKafka, tmp_path: Path) -> None:
+    """Stale: of the process before it in the same place, and used again though it was put out already."""
+    broker = real_kafka.kafka()
+    topic = broker.topic()
+    spec = consumer_spec(broker, topic, group_id=f"g-{topic}")
+    with Consumer(tmp_path, spec) as dead:
+        dead.wait_assigned(1)
+        dead.kill()
+        dead.exit_code()
+        stale = page.read_member(dead.page)
+    assert call(evict, broker.bootstrap, {}, f"g-{topic}", stale, DEADLINE) == "evicted"
+    with Consumer(tmp_path, spec) as live:
+        live.wait_assigned(1)
+        mine = page.read_member(live.page)
+        assert mine not in ("", stale)
+        for wrong in (stale, stale, mine[:-1], mine + "x"):
+            said = call(evict, broker.bootstrap, {}, f"g-{topic}", wrong, DEADLINE)
+            assert said == "unknown member" or "KafkaTimeoutError" in said, said  # on a busy machine
+        assert "no member id" in call(evict, broker.bootstrap, {}, f"g-{topic}", "", DEADLINE)
+        broker.produce(topic, [1, 2])
+        assert live.wait_got(2) == [1, 2]
+        assert page.read_member(live.page) == mine
+        assert not any(getattr(message, "code", "") == "partitions_lost" for message in live.read())
