@@ -2,6 +2,8 @@
 
 A function that makes one registers itself.
 
+What can be made on a real Apache Kafka too is a fault of its own there, with "-real" behind its number.
+
 The numbers are those of the list that the design was made against: C of a child, P of the supervisor, X of the
 configuration, H of the host, T of time, K of Kafka, D of the database.
 """
@@ -31,6 +33,7 @@ class Fault:
     injected: str
     expected: str
     inject: Callable[[Scene], None]
+    mark: str = ""  # of pytest: what it needs
 
     @property
     def group(self) -> str:
@@ -41,15 +44,21 @@ FAULTS: dict[str, Fault] = {}
 NOT_HERE: dict[str, tuple[str, str]] = {}  # id: what it is, why it cannot be made on one machine
 
 
-def fault(id: str, what: str, *, injected: str, expected: str) -> Callable[[Callable[[Scene], None]], None]:
+def fault(
+    id: str, what: str, *, injected: str, expected: str, mark: str = ""
+) -> Callable[[Callable[[Scene], None]], None]:
     """Register the function that makes this fault and asserts what is expected of it."""
 
     def register(inject: Callable[[Scene], None]) -> None:
         assert id not in FAULTS, id
-        FAULTS[id] = Fault(id, what, injected, expected, inject)
+        FAULTS[id] = Fault(id, what, injected, expected, inject, mark)
 
     return register
 
 
-def order(id: str) -> tuple[int, int]:
-    return list(GROUPS).index(id[0]), int(id[1:])
+def order(id: str) -> tuple[int, int, str]:
+    return list(GROUPS).index(id[0]), number(id), id
+
+
+def number(id: str) -> int:
+    return int(id[1:].partition("-")[0])

@@ -55,6 +55,7 @@ def harm():
 class Scene:
     project: Callable[..., Project]
     mounted: list[Path]  # tmpfs to be taken away at the end
+    fixture: Callable[[str], Any]  # by its name: a real broker or database is started by the first who asks
 
     def harmful(self, body: str, config: str = CONFIG) -> Project:
         """Return a project in which the first run of `one` does `body`."""

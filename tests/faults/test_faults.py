@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from faults import table
-from faults.catalogue import FAULTS, GROUPS, NOT_HERE, order
+from faults.catalogue import FAULTS, GROUPS, NOT_HERE, number, order
 from faults.scene import Scene
 
 ROOMS = ("catalogue", "conftest", "scene", "table", "test_faults")
@@ -18,7 +19,12 @@ for _file in sorted(Path(__file__).parent.glob("*.py")):
         importlib.import_module(f"faults.{_file.stem}")
 
 
-IDS: list[str] = sorted(FAULTS, key=order)
+def _marked(id: str) -> ParameterSet:
+    mark = FAULTS[id].mark
+    return pytest.param(id, id=id, marks=[getattr(pytest.mark, mark)] if mark else [])
+
+
+IDS = [_marked(id) for id in sorted(FAULTS, key=order)]
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -30,7 +36,7 @@ def test_the_list_has_no_hole() -> None:
     """A number without a test has a reason, and not both."""
     assert not FAULTS.keys() & NOT_HERE.keys()
     for group in GROUPS:
-        numbers = sorted(int(id[1:]) for id in {*FAULTS, *NOT_HERE} if id[0] == group)
+        numbers = sorted({number(id) for id in {*FAULTS, *NOT_HERE} if id[0] == group})
         assert numbers == list(range(1, len(numbers) + 1)), group
 
 

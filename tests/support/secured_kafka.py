@@ -49,8 +49,8 @@ class SecuredKafka(RealKafka):
     def kafka(self) -> Kafka:
         return Kafka(self.bootstrap, False, self.create, self.as_user("app"), self.as_user("admin"))
 
-    def grant(self, kind: str, name: str) -> None:
-        """Give the user app READ on a "topic" or "group"."""
+    def grant(self, kind: str, name: str, right: str = "READ") -> None:
+        """Give the user app a right on a "topic" or "group"."""
         from confluent_kafka.admin import (  # type: ignore[attr-defined]
             AclBinding,
             AclOperation,
@@ -62,6 +62,6 @@ class SecuredKafka(RealKafka):
 
         admin = AdminClient({**self.client, "log_level": 2})
         resource = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP}[kind]
-        right = AclOperation.READ, AclPermissionType.ALLOW
-        binding = AclBinding(resource, name, ResourcePatternType.LITERAL, "User:app", "*", *right)
+        allowed = AclOperation[right], AclPermissionType.ALLOW
+        binding = AclBinding(resource, name, ResourcePatternType.LITERAL, "User:app", "*", *allowed)
         admin.create_acls([binding])[binding].result(30)
