@@ -177,6 +177,7 @@ def test_kafkas_own_tool_sees_what_our_commands_say_and_do(payments: Payments) -
         assert all(row["CONSUMER-ID"] != "-" for row in before.values()), "a member has them"
 
         said(supervisor, "kafka", "pause", "payments")
+        supervisor.wait_child("payments", lambda child: child.get("held"))  # before that the record may be taken
         payments.send("h EUR", partition=1)
         eventually(lambda: rows(supervisor)[1]["lag"] == 1, within=WITHIN)
         paused = payments.described()

@@ -83,12 +83,11 @@ class Life:
             self.child.terminate()
         self.child.exit_code()
         doing, ran = self.child.doing(), self.child.ran() or (self.previous and self.previous.ran)
-        assert doing is not None
         self.child.__exit__()
         self.latest = max(self.latest, self.now)
         told: dict[str, Any] = {
-            "phase": doing.phase,
-            "subject": doing.subject,
+            "phase": doing.phase if doing else "",  # killed in the middle of a write
+            "subject": doing.subject if doing else "",
             "ran": ran,
         }  # as the parent reads it in the black box
         self.child, self.previous = None, LastExit(cause=cause, reason=f"the test: {cause}", at=self.now, **told)
