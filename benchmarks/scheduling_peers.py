@@ -62,6 +62,7 @@ def celery() -> None:
         "data_folder_in": f"{folder}/q",
         "data_folder_out": f"{folder}/q",
         "processed_folder": f"{folder}/p",
+        "control_folder": f"{folder}/control",  # by default one in the current folder, shared with others
         "polling_interval": 0.01,
     }
     app.task(name="job")(job)
