@@ -18,9 +18,10 @@ from support.eventually import eventually
 from support.postgres import Postgres, why_not
 from support.project import Project
 from support.real_kafka import broker, embedded, embedded_kafka, own_kafka, real_kafka
+from support.secured_kafka import secured_kafka
 from support.supervisor_process import kill_tagged
 
-__all__ = ["broker", "embedded", "embedded_kafka", "own_kafka", "real_kafka"]  # fixtures
+__all__ = ["broker", "embedded", "embedded_kafka", "own_kafka", "real_kafka", "secured_kafka"]  # fixtures
 SETTLE = 10.0  # seconds for an exit that is under way: on a loaded machine the last thread takes its time
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.flow import STORE, WITHIN, Flow
 from support.project import FAST, Project
-from support.real_kafka import why_not
 from support.secured_kafka import SecuredKafka
 from support.supervisor_process import Supervisor
 
@@ -77,17 +75,6 @@ def test_no_broker(tmp_path: Path) -> None:
         assert "goes on by itself when the broker is back" in explained
 
 
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    if reason := why_not():
-        pytest.skip(reason)
-    server = SecuredKafka(tmp_path_factory.mktemp("secured"))
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 class Refused(Flow):
     """A consumer of the user app."""
 
@@ -98,30 +85,30 @@ class Refused(Flow):
 
 
 @pytest.mark.kafka
-def test_a_wrong_password_and_a_broker_that_speaks_no_tls(tmp_path: Path, secured: SecuredKafka) -> None:
-    with Refused(tmp_path / "a", secured, "wrong").made.supervisor() as supervisor:
+def test_a_wrong_password_and_a_broker_that_speaks_no_tls(tmp_path: Path, secured_kafka: SecuredKafka) -> None:
+    with Refused(tmp_path / "a", secured_kafka, "wrong").made.supervisor() as supervisor:
         waiting(supervisor, "Authentication failed")
         status, explained = both(supervisor)
         assert "invalid credentials" in explained
         assert "Authentication failed" in status or "waiting" in status
         assert "refuses user, password or mechanism" in explained
         assert "sasl.password" in explained
-    with Refused(tmp_path / "b", secured, **{"security.protocol": "SASL_SSL"}).made.supervisor() as supervisor:
+    with Refused(tmp_path / "b", secured_kafka, **{"security.protocol": "SASL_SSL"}).made.supervisor() as supervisor:
         waiting(supervisor, "SSL")
         assert "certificate is not trusted, or it speaks no TLS there" in both(supervisor)[1]
 
 
 @pytest.mark.kafka
-def test_each_missing_right_with_what_to_grant(tmp_path: Path, secured: SecuredKafka) -> None:
-    flow = Refused(tmp_path, secured)
+def test_each_missing_right_with_what_to_grant(tmp_path: Path, secured_kafka: SecuredKafka) -> None:
+    flow = Refused(tmp_path, secured_kafka)
     with flow.made.supervisor() as supervisor:
         waiting(supervisor, "no right to read topic")
         status, explained = both(supervisor)
         assert "no right to read" in status
         assert f"--operation Describe --topic {flow.topic}" in explained
-        secured.grant("topic", flow.topic)
+        secured_kafka.grant("topic", flow.topic)
         waiting(supervisor, "no right to read as group")
         assert f"--operation Read --group {flow.group}" in both(supervisor)[1]
-        secured.grant("group", flow.group)
+        secured_kafka.grant("group", flow.group)
         flow.wait_stored(flow.send())
         supervisor.wait_child("reader", lambda child: not child.get("waiting"), WITHIN)

@@ -11,25 +11,12 @@ import pytest
 from faults import table
 from faults.scene import Scene
 from support.project import Project
-from support.real_kafka import why_not
-from support.secured_kafka import SecuredKafka
 
 RESULTS: dict[str, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-faults", action="store_true", help="write docs/faults.md from this run")
-
-
-@pytest.fixture(scope="module")
-def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    if reason := why_not():
-        pytest.skip(reason)
-    server = SecuredKafka(tmp_path_factory.mktemp("secured"))
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture

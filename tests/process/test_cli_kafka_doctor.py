@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import pytest
 
 from support.kafka import WITHIN, Consumer, Kafka, consumer_spec
 from support.project import FAST, NOTE, Project
-from support.real_kafka import RealKafka, why_not
-from support.secured_kafka import SecuredKafka
+from support.real_kafka import RealKafka
+from support.secured_kafka import secured
 
 CONFIG = """
     [kafka]
@@ -158,17 +157,6 @@ def test_members_of_another_program_and_lost_records_are_found(
     offsets = of(found["one"], "offsets")
     assert offsets["ok"] is False
     assert offsets["text"] == f"2 records are lost to this group: {topic}:0 begins at 7, committed is 5"
-
-
-@contextmanager
-def secured(folder: Path) -> Iterator[SecuredKafka]:
-    if reason := why_not():
-        pytest.skip(reason)
-    server = SecuredKafka(folder)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def login(password: str = "app-secret") -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.kafka import Kafka
-from support.real_kafka import RealKafka
+from support.real_kafka import RealKafka, why_not
 
 MORE = """
 sasl.enabled.mechanisms=SCRAM-SHA-256
@@ -65,3 +70,21 @@ class SecuredKafka(RealKafka):
         allowed = AclOperation[right], AclPermissionType.ALLOW
         binding = AclBinding(resource, name, ResourcePatternType.LITERAL, "User:app", "*", *allowed)
         admin.create_acls([binding])[binding].result(30)
+
+
+@contextmanager
+def secured(folder: Path) -> Iterator[SecuredKafka]:
+    if reason := why_not():
+        pytest.skip(reason)
+    server = SecuredKafka(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """One for a file: its tests grant rights, which stay."""
+    with secured(tmp_path_factory.mktemp("secured")) as server:
+        yield server
