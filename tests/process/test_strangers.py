@@ -52,15 +52,20 @@ def say(ends: Ends, *pids: int) -> None:
 
 
 def away(ends: Ends) -> None:
-    """A daemon as the books have it: fork, setsid, fork; nothing in its environment tells whose it is."""
+    """A daemon as the books have it: fork, setsid, fork; nothing in its environment tells whose it is.
+
+    The pid is said when the process between the two is reaped: else it could come to the parent as well.
+    """
+    read, write = os.pipe()
     if (pid := os.fork()) == 0:
         os.setsid()
         if os.fork() == 0:
-            say(ends, os.getpid())
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(write, str(os.getpid()).encode())
             os.execve("/bin/sleep", ["sleep", "600"], {})
         os._exit(0)
     os.waitpid(pid, 0)
+    say(ends, int(os.read(read, 16)))
 
 
 def three_away(ends: Ends) -> None:
