@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def _left_over(before: leaks.Held, *, tagged: bool) -> list[str]:
     except AssertionError:
         return leaks.left_over(before, leaks.held(tagged=tagged))
     return []
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pytest's own, with a shorter name: beside the folder of one of several runners, a socket's path has 100 bytes."""
+    return tmp_path_factory.mktemp(re.sub(r"\W", "_", request.node.name)[:20])
 
 
 @pytest.fixture

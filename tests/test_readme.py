@@ -23,7 +23,7 @@ TEXTS = ["README.md", "CONTRIBUTING.md"]
 
 def test_the_readme_begins_with_one_command_that_runs_and_one_that_tests() -> None:
     assert first_command().endswith(".venv/bin/supervisor start")
-    assert test_command().endswith(".venv/bin/pytest")
+    assert test_command().endswith(".venv/bin/pytest -n 4 --dist worksteal")
 
 
 def test_ci_runs_exactly_the_readmes_test_command() -> None:

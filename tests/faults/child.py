@@ -522,5 +522,5 @@ def _(scene: Scene) -> None:
 
 def _states(supervisor: Supervisor) -> list[str]:
     """Return how the runs of `one` ended, the first first."""
-    rows = json.loads(str(told(supervisor, "history", "one", "--json")))
+    rows = json.loads(supervisor.cli("history", "one", "--json").stdout)
     return [row["state"] for row in sorted(rows, key=lambda row: str(row["slot"]))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from faults.catalogue import fault
-from faults.scene import HEAD, WELL, Scene, told
+from faults.scene import HEAD, WELL, Scene
 from support.eventually import eventually
 from support.project import Project
 from support.supervisor_process import Supervisor
@@ -56,7 +56,7 @@ def _wait_run(supervisor: Supervisor, state: str, said: str) -> None:
     """Until a run has ended so."""
 
     def found() -> bool:
-        rows = json.loads(str(told(supervisor, "history", "one", "--json")))
+        rows = json.loads(supervisor.cli("history", "one", "--json").stdout)
         return any(row["state"] == state and said in (row["error"] or "") for row in rows)
 
     eventually(found, within=60, every=0.3, what=f"a run that is {state}: {said}")

@@ -82,7 +82,7 @@ def _(scene: Scene) -> None:
         eventually(lambda: len(made.lines("runs")) >= ran + 3, within=30)
         assert (supervisor.pid_of("one"), supervisor.child("one")["restarts"]) == (pid, 0)
         assert "frozen for" in supervisor.stderr
-        rows = json.loads(str(told(supervisor, "history", "one", "--json")))
+        rows = json.loads(supervisor.cli("history", "one", "--json").stdout)
         assert any(row["state"] == "missed" for row in rows), rows
         made_up = [row for row in _rows(supervisor) if asleep + 1 < _epoch(row["slot"]) < awake]
         assert len(made_up) <= 1, made_up
@@ -219,7 +219,7 @@ def _at(supervisor: Supervisor, offset: float) -> None:
 
 
 def _rows(supervisor: Supervisor) -> list[dict[str, object]]:
-    found = json.loads(str(told(supervisor, "history", "one", "--json")))
+    found = json.loads(supervisor.cli("history", "one", "--json").stdout)
     return [row for row in found if row["state"] in ("ok", "failed", "running")]
 
 
