@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -273,6 +273,64 @@ def test_a_file_that_breaks_while_in_use_is_replaced(opened: Opened) -> None:
         opened.run(NOW + n)
     assert "was moved to" in "".join(opened.told)
     assert ledger.has(NOW + 1950)
+
+
+WAYS = ["its first bytes", "all of it", "a page in the middle", "the log of changes", "cut in half", "cut to nothing"]
+WAYS += ["the log cut to nothing"]
+
+
+def overwrite(path: str, how: str) -> None:
+    """What a wrong command does to a file: it stays the same file."""
+    size, at, data = os.stat(path).st_size, 0, b""
+    match how:
+        case "its first bytes":
+            data = b"no database at all"
+        case "all of it":
+            data = b"x" * size
+        case "a page in the middle":
+            at, data = size // 8192 * 4096, b"x" * 4096
+        case "the log of changes":
+            path, data = f"{path}-wal", b"x" * 100_000
+        case "cut in half":
+            os.truncate(path, size // 2)
+        case "cut to nothing":
+            os.truncate(path, 0)
+        case "the log cut to nothing":
+            os.truncate(f"{path}-wal", 0)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+@pytest.mark.parametrize("before", [5, 600], ids=["all in the log of changes", "more than the log"])
+@pytest.mark.parametrize("how", WAYS)
+def test_a_file_that_is_overwritten_in_use_costs_no_record(opened: Opened, how: str, before: int) -> None:
+    """What the process has in memory and in the log goes into a new file when the old one cannot be read by others."""
+    for n in range(before):
+        opened.run(NOW + n)
+    overwrite(opened.path, how)
+    for n in range(before, before + 3):
+        opened.ledger.look()
+        opened.run(NOW + n)
+    assert len(records(opened.path, limit=1000)) == before + 3
+    assert len(opened.told) <= 1
+    assert all("was moved to" in text for text in opened.told)
+    assert opened.ledger.settled() == NOW + before + 2
+
+
+def test_another_writer_and_a_lock_make_no_new_file(opened: Opened) -> None:
+    opened.run(NOW)
+    with closing(sqlite3.connect(opened.path, isolation_level=None)) as other:
+        other.execute("UPDATE run SET error = 'a note of mine'")
+        opened.ledger.look()
+        other.execute("BEGIN EXCLUSIVE")
+        opened.ledger.look()
+        opened.run(NOW + 1)
+        other.execute("ROLLBACK")
+    opened.ledger.look()
+    opened.run(NOW + 2)
+    assert opened.states() == ["ok"] * 3
+    assert not [text for text in opened.told if "moved" in text]
 
 
 def test_a_folder_that_cannot_be_written_costs_the_history_and_not_the_runs(tmp_path: Path) -> None:

@@ -40,8 +40,20 @@ def test_runs_go_on_and_status_says_so(project: Callable[..., Project]) -> None:
             supervisor.wait_child(name, lambda child: not child.get("note"), within=60)
             ran = len(made.lines(name))
             eventually(lambda name=name, ran=ran: len(records(made, name)) >= ran, within=30)  # type: ignore[misc]
+        overwrite(supervisor, made, files["corrupt"])
         spoil(supervisor, made, files["corrupt"])
         assert supervisor.stop() == 0
+
+
+def overwrite(supervisor: Supervisor, made: Project, file: Path) -> None:
+    """It is noticed by the process that has it open: what it still knows goes into a new file, and it is told."""
+    before = len(records(made, "corrupt"))
+    with open(file, "r+b") as opened:
+        opened.write(b"no database" * 1000)
+    eventually(lambda: "it was moved to " in supervisor.cli("events", "--json").stdout, within=30, every=0.1)
+    assert list(file.parent.glob("corrupt.db.unreadable-*"))
+    goes_on(made, "corrupt")
+    eventually(lambda: len(records(made, "corrupt")) >= before + 3, within=30, what="old and new records")
 
 
 def spoil(supervisor: Supervisor, made: Project, file: Path) -> None:

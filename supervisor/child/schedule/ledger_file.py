@@ -53,7 +53,7 @@ def connect(path: str) -> sqlite3.Connection:
         if version > VERSION:
             raise FutureVersion(f"it is of version {version}, this release writes version {VERSION}")
         if (said := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(said)
+            raise sqlite3.DatabaseError(said.splitlines()[-1])
         db.execute("PRAGMA journal_mode = WAL")
         if version < VERSION:
             _make(db, version)
@@ -151,6 +151,36 @@ def identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def written(path: str) -> tuple[int, ...]:
+    """When file and log of changes were last written to, and their sizes: others than the writer leave them alone."""
+    found: tuple[int, ...] = ()
+    for each in (path, f"{path}-wal"):
+        with suppress(OSError):
+            stat = os.stat(each)
+            found += (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+def broken(path: str) -> sqlite3.DatabaseError | None:
+    """Return why what stands there cannot be read by others; None: it can. Raises OperationalError: not to be had now.
+
+    A connection goes on with what it has in memory, whatever became of its file. Opening it once more is safe by
+    SQLite alone: closing any other descriptor of the file would give up the locks of this process.
+    """
+    db = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=0.0)
+    try:
+        said = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if said == "ok" and not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'run'").fetchone()[0]:
+            said = "its records are gone"
+        return None if said == "ok" else sqlite3.DatabaseError(said.splitlines()[-1])
+    except sqlite3.DatabaseError as e:
+        if isinstance(e, sqlite3.OperationalError) and e.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHORT_READ:
+            raise
+        return e
+    finally:
+        db.close()
 
 
 def values(row: Mapping[str, Any]) -> tuple[Any, ...]:

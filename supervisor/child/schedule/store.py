@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +18,14 @@ from supervisor.child.schedule.ledger_file import (
     UPSERT,
     FutureVersion,
     Row,
+    broken,
     connect,
     identity,
     rows,
     set_aside,
     settled,
     values,
+    written,
 )
 
 PATIENT, SHORT = 2.0, 0.005  # seconds to wait for somebody's lock: while all is well, and once it was in vain
@@ -42,6 +44,7 @@ class Store:
         self._meta: dict[str, Any] = {}  # what this process said: a file that begins anew is told again
         self._unsaved: set[str] = set()  # keys of it
         self._file: tuple[int, int] | None = None  # which file is open; None: there is none, records are in memory
+        self._written: tuple[int, ...] = ()  # what the file looked like after our last write
         self._tried = now()
         self._db = self._open()
 
@@ -54,6 +57,8 @@ class Store:
             return self._back() if not 0 <= self._now() - self._tried < AGAIN else None
         if identity(self._path) != self._file:
             self._anew()
+        elif written(self._path) != self._written:
+            self._look_inside()
         self._catch_up()
         return None
 
@@ -108,10 +113,9 @@ class Store:
             self._wait_for_locks(SHORT)
             return self._trouble(e)
         except sqlite3.DatabaseError as e:  # malformed
-            self._db.close()
-            self._db = self._moved(e)
-            self._unsaved.update(self._meta)
+            self._spoiled(e)
             return self._again(sql, values)
+        self._written = written(self._path)
         if self._file is not None and self.problem is not None:
             self.problem = None
             self._wait_for_locks(PATIENT)
@@ -122,6 +126,7 @@ class Store:
             self._db.execute(sql, values)
         except sqlite3.Error as e:
             return self._trouble(e)
+        self._written = written(self._path)
         return True
 
     def _one(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
@@ -158,7 +163,7 @@ class Store:
             return self._without(e)
         except (sqlite3.DatabaseError, FutureVersion) as e:
             return self._moved(e)
-        self._file = identity(self._path)
+        self._file, self._written = identity(self._path), written(self._path)
         return made
 
     def _anew(self) -> None:
@@ -168,6 +173,30 @@ class Store:
         self._tell("ledger", f"{self._path} was deleted or replaced: the history begins anew")
         self._db = self._open()
         self._unsaved.update(self._meta)
+
+    def _look_inside(self) -> None:
+        """Somebody else wrote into the file: where that spoiled it, a new one begins with what can still be read."""
+        seen = written(self._path)
+        with suppress(sqlite3.OperationalError):  # locked: the next look tells
+            if (error := broken(self._path)) is not None:
+                self._spoiled(error)
+            else:
+                self._written = seen
+
+    def _spoiled(self, error: sqlite3.DatabaseError) -> None:
+        kept = self._salvaged()
+        with suppress(sqlite3.Error):
+            self._meta["since"] = settled(self._db) or self._now()
+        self._db.close()
+        self._db = self._moved(error, kept)
+        self._unsaved.update(self._meta)
+
+    def _salvaged(self) -> list[Row]:
+        """Return what the open file and its memory still tell, if that is whole."""
+        with suppress(sqlite3.Error):
+            if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+                return rows(self._db, "SELECT * FROM run")
+        return []
 
     def _back(self) -> Gap | None:
         """Try to have the file, and put into it what is only in memory."""
@@ -179,21 +208,23 @@ class Store:
         kept, begun = self._rows("SELECT * FROM run"), self._meta.get("since")
         self._db.close()
         self._db, self._file, self.problem = found, identity(self._path), None
+        self._written = written(self._path)
         known, same = self.settled(), self.meta("trigger") == self._meta.get("trigger")
         self._unsaved.update(self._meta)
         for row in kept:
             self._put(row)
         return (known, begun) if same and known is not None and begun is not None and known < begun else None
 
-    def _moved(self, error: Exception) -> sqlite3.Connection:
-        """Put a file that cannot be used aside and begin a new one."""
+    def _moved(self, error: Exception, kept: Sequence[Row] = ()) -> sqlite3.Connection:
+        """Put a file that cannot be used aside and begin a new one with what was kept of it."""
         aside = f"{self._path}.unreadable-{datetime.fromtimestamp(self._now(), UTC):%Y%m%dT%H%M%SZ}"
         try:
             set_aside(self._path, aside)
             made = connect(self._path)
+            made.executemany(UPSERT, map(values, kept))
         except (OSError, sqlite3.Error) as e:
             return self._without(e)
-        self._file = identity(self._path)
+        self._file, self._written = identity(self._path), written(self._path)
         anew = "" if made.execute("SELECT 1 FROM run LIMIT 1").fetchone() else ", the history begins anew"
         self._tell("ledger", f"{self._path}: {error}; it was moved to {aside}{anew}")
         return made
