@@ -108,10 +108,11 @@ def test_what_was_not_missed_does_not_run(owed: Callable[..., Task], off: float,
 
 def test_twice_is_once(owed: Callable[..., Task]) -> None:
     mail = owed("def run(): ...")
+    slot = first_of(mail)
     with mail.start() as child:
         child.wait_ready()
         for name in ("a", "b"):
-            child.order("run", id=name, slot=first_of(mail), kind="backfill")
+            child.order("run", id=name, slot=slot, kind="backfill")
         assert child.wait_run(id="a")["state"] == "ok"
         assert child.wait_run(id="b")["reason"] == "this slot was not missed"
 

@@ -37,10 +37,10 @@ def freezable(request: pytest.FixtureRequest) -> tuple[Kafka, Frozen]:
     return embedded.kafka(), frozen
 
 
-def ended(member: Consumer) -> float:
+def ended(member: Consumer, *codes: int) -> float:
     began = time.monotonic()
     member.terminate()
-    assert member.exit_code(WITHIN) == 75
+    assert member.exit_code(WITHIN) in (codes or (75,))
     return time.monotonic() - began
 
 
@@ -85,7 +85,8 @@ Starts.assign = assign
         eventually((tmp_path / "asking").exists, within=WITHIN)
         with frozen():
             (tmp_path / "frozen").touch()
-            assert ended(member) < DRAIN + CLOSE + 0.5 + LOADED
+            # who hears the SIGTERM before it asks has nothing to ask, and nothing was handled
+            assert ended(member, 0, 75) < DRAIN + CLOSE + 0.5 + LOADED
 
 
 def test_while_the_handler_is_in_a_librarys_code_that_hears_no_signal(broker: Kafka, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def lived(path: str, die_before: int) -> list[str]:
         return file.read().decode().splitlines()
 
 
+def all_rows(path: str) -> list[Row]:
+    with closing(connect(path)) as db:
+        return rows(db, "SELECT * FROM run")
+
+
 def covered(row: Row) -> list[int]:
     last = row["last"] or row["slot"]
     return list(range(round((row["slot"] - NOW) / STEP), round((last - NOW) / STEP) + 1))
@@ -94,7 +100,7 @@ def judge(path: str, done: list[str]) -> None:
     ledger = Ledger(path, lambda code, text: pytest.fail(text), now=lambda: NOW + 10 * STEP)
     settled = ledger.settled()
     open_rows = {round((row["slot"] - NOW) / STEP) for row in ledger.close_open(None)}
-    found = rows(connect(path), "SELECT * FROM run")
+    found = all_rows(path)
     slots = [number for row in found for number in covered(row)]
     assert len(slots) == len(set(slots)), f"two records of one slot: {slots}"
     states = {number: row["state"] for row in found for number in covered(row)}
@@ -122,7 +128,7 @@ def test_a_file_of_the_first_release_gets_the_new_columns_or_stays_as_it_was(tmp
             reopened(path, number)
         _, status = os.waitpid(pid, 0)
         ledger = Ledger(path, lambda code, text: pytest.fail(text))
-        (row,) = rows(connect(path), "SELECT * FROM run")
+        (row,) = all_rows(path)
         assert (row["slot"], row["state"], row["cpu"]) == (NOW, "ok", None)
         ledger.shut()
         if os.WIFEXITED(status):
@@ -160,7 +166,8 @@ def test_what_a_deleted_file_left_beside_it_is_not_played_into_the_new_one(tmp_p
     assert new.last() is None
     new.begin(NOW + STEP, "schedule", attempt=1, lateness=0.0)
     new.shut()
-    assert [row["slot"] for row in rows(connect(path), "SELECT * FROM run")] == [NOW + STEP]
+    assert [row["slot"] for row in all_rows(path)] == [NOW + STEP]
+    old.shut()
 
 
 def first_release(path: str) -> None:
