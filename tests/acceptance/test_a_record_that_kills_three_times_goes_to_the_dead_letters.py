@@ -63,6 +63,7 @@ def test_it_is_dead_lettered_with_the_reason_and_its_neighbours_are_stored(
         [letter] = dead_letters(broker)
         assert letter["value"] == '{"n": "segfault"}'
         assert any("killed its process 3 times" in text and "SIGSEGV" in text for text in letter.values())
+        assert letter["x-forkwarden-attempts"] == "3"
         assert len(made.lines("tried")) == 3
         reader = supervisor.wait_child("reader", lambda child: child["state"] == "running")
         assert reader["starts"] == 4, "three deaths, and the fourth process goes on"

@@ -21,6 +21,7 @@ from supervisor.child.runtime import Runtime
 from supervisor.core.kafka.decode import Undecodable
 from supervisor.core.kafka.lag import Place
 from supervisor.core.kafka.letter_limit import LetterLimit, Tally
+from supervisor.core.kafka.poison import DEATHS
 from supervisor.core.kafka.verdicts import Retry, Skip, StopPartition, Verdict
 from supervisor.core.spec import ConsumerSettings
 
@@ -143,7 +144,7 @@ class Rejection:
         if not self._handover.take([item]):
             return None
         enter(self._rt, "dead letter", item, 2 * DEADLINE + MARGIN)
-        attempts = max(1, trouble.attempts) + self._retries.before(item.message)
+        attempts = _made(trouble.attempts, error) + self._retries.before(item.message)
         first = self._retries.first(item.message) or trouble.first
         try:
             self._letters.send(self._retries.source(item.message), error, attempts=attempts, first=first)
@@ -191,6 +192,11 @@ class Rejection:
         log.error("dead letter: %s", text, extra={"event": "dead_letter"})
         self._report.count("dead_letters")
         self._rt.notice("warning", "dead_letter", text)
+
+
+def _made(attempts: int, error: Exception) -> int:
+    """Of a record that killed, its deaths were the attempts: the process that gives it up never made one."""
+    return DEATHS if isinstance(error, Poisoned) else max(1, attempts)
 
 
 def _times(attempts: int) -> str:
