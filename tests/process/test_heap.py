@@ -45,6 +45,26 @@ def test_what_was_imported_is_not_written_to_by_who_only_uses_it() -> None:
     alone(check)
 
 
+def a_number() -> float:
+    return 4711.25
+
+
+def test_nor_is_what_it_names_and_only_that() -> None:
+    """Constants and texts are counted at each use as well; a buffer has an end that somebody may wait for."""
+
+    def check() -> None:
+        held = {"".join(["a", "text"]): bytearray(b"a buffer")}
+        counted = [a_number(), *held, *held.values()]
+        keep_for_ever()
+        before = [sys.getrefcount(each) for each in counted]
+        again = [list(counted) for _ in range(100)]
+        grown = [sys.getrefcount(each) > count for each, count in zip(counted, before, strict=True)]
+        assert len(again) == 100
+        assert grown == [sys.version_info < (3, 12)] * 2 + [True]
+
+    alone(check)
+
+
 def test_what_was_made_immortal_works_as_before() -> None:
     def check() -> None:
         table: dict[str, list[int]] = {"a": [1]}
