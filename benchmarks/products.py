@@ -43,6 +43,7 @@ class Product:
         self.ready_file = self.folder / "ready"
         self.ready_file.touch()
         self.environment = {**os.environ, "BENCH_READY": str(self.ready_file), "PYTHONPATH": str(HERE)}
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as users have it: what is imported is compiled once
         if heavy:
             self.environment["BENCH_HEAVY"] = "1"
         self.parent: subprocess.Popen[bytes] | None = None
