@@ -20,6 +20,9 @@ _CODES: Mapping[str, AlertKind] = {  # of Said and Notice
     "dead_letter": "dead_letter",
     "partition_paused": "partition_paused",
     "offset_missing": "partition_paused",
+    "partition_stalled": "partition_stalled",
+    "not_joined": "not_joined",
+    "fenced": "fenced",
     "task_paused": "task_paused",
     "unkillable": "unkillable",
 }

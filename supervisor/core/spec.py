@@ -14,7 +14,17 @@ from typing import Any, Literal, get_args
 Kind = Literal["task", "consumer", "broker"]
 OnCrashLoop = Literal["hold", "fatal", "exit"]
 AlertKind = Literal[
-    "fatal", "crash_loop", "overdue", "dead_letter", "partition_paused", "task_paused", "unkillable", "recovered"
+    "fatal",
+    "crash_loop",
+    "overdue",
+    "dead_letter",
+    "partition_paused",
+    "partition_stalled",
+    "not_joined",
+    "fenced",
+    "task_paused",
+    "unkillable",
+    "recovered",
 ]
 Overlap = Literal["skip", "queue_one", "cancel"]
 Format = Literal["json", "text", "bytes", "avro", "protobuf", "json-schema"]

@@ -13,7 +13,8 @@ from supervisor.core.alerts import RECOVERED
 from supervisor.core.spec import AlertKind
 from supervisor.core.words import short
 
-# What a state of things stands for; a dead letter is an event, from which nothing recovers.
+# What a state of things stands for; a dead letter, or a consumer that is replaced because
+# it does not advance, is an event, from which nothing recovers.
 STATES: frozenset[AlertKind] = frozenset(
     ("fatal", "crash_loop", "overdue", "partition_paused", "task_paused", "unkillable")
 )

@@ -20,6 +20,7 @@ def alert(kind: AlertKind = "dead_letter", child: str = "orders", text: str = "x
     ("code", "kind"),
     [
         *((code, code) for code in ("crash_loop", "dead_letter", "partition_paused", "task_paused", "unkillable")),
+        *((code, code) for code in ("partition_stalled", "not_joined", "fenced")),
         ("offset_missing", "partition_paused"),
         ("partitions_lost", None),
         ("stack", None),
