@@ -95,7 +95,29 @@ def test_a_wrong_password_and_a_broker_that_speaks_no_tls(tmp_path: Path, secure
         assert "sasl.password" in explained
     with Refused(tmp_path / "b", secured_kafka, **{"security.protocol": "SASL_SSL"}).made.supervisor() as supervisor:
         waiting(supervisor, "SSL")
-        assert "certificate is not trusted, or it speaks no TLS there" in both(supervisor)[1]
+        explained = both(supervisor)[1]
+        assert "TLS with it fails: it speaks none at this port" in explained
+        assert "security.protocol in [kafka] properties" in explained
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("wrong", ["nobody here trusts it", "it is for another name"])
+def test_a_certificate_that_does_not_hold(tmp_path: Path, secured_kafka: SecuredKafka, wrong: str) -> None:
+    host, pairs = "localhost", secured_kafka.over_tls()
+    if wrong == "nobody here trusts it":
+        host, _ = "127.0.0.1", pairs.pop("ssl.ca.location")
+    written = ", ".join(f'"{key}" = "{value}"' for key, value in pairs.items())
+    config = EMBEDDED.replace(
+        "[consumers",
+        f'[kafka]\nbootstrap_servers = "{host}:{secured_kafka.tls_port}"\nproperties = {{ {written} }}\n[consumers',
+    )
+    with Project(tmp_path, config, STORE).supervisor() as supervisor:
+        waiting(supervisor, "certificate")
+        status, explained = both(supervisor)
+        assert "certificate" in status
+        assert "not trusted here, out of date, or for another name" in explained
+        assert "ssl.ca.location in [kafka] properties" in explained
+        assert "-noout -issuer -enddate -ext subjectAltName" in explained
 
 
 @pytest.mark.kafka

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,25 @@ def test_a_wrong_password_is_named_and_no_crash(secured_kafka: SecuredKafka, tmp
         assert "invalid credentials" in member.wait_waiting("Authentication failed")
         assert "wrong" not in member.log, "the password is not shown"
         assert member.stop() == 0
+
+
+def test_over_tls_records_are_handled_and_a_dead_member_is_put_out(secured_kafka: SecuredKafka, tmp_path: Path) -> None:
+    over_tls, kafka = secured_kafka.over_tls(), secured_kafka.kafka()
+    topic = kafka.topic()
+    kafka.produce(topic, [1, 2])
+    for kind, name in (("topic", topic), ("group", f"g-{topic}")):
+        secured_kafka.grant(kind, name)
+    spec = consumer_spec(kafka, topic, group_id=f"g-{topic}", properties=over_tls)
+    where = f"127.0.0.1:{secured_kafka.tls_port}"
+    with Consumer(tmp_path, replace(spec, settings=replace(spec.settings, bootstrap_servers=where))) as member:
+        assert member.wait_got(2) == [1, 2]
+        member.wait_facts(lambda facts: facts.get("member"), WITHIN)
+        member.kill()
+        member.exit_code()
+        dead = page.read_member(member.page)
+    assert call(evict, where, over_tls, f"g-{topic}", dead, 20.0) == "evicted"
+    untrusted = {key: value for key, value in over_tls.items() if key != "ssl.ca.location"}
+    assert call(evict, where, untrusted, f"g-{topic}", dead, 2.0).startswith("failed")
 
 
 def test_each_missing_right_is_named_until_it_is_granted(secured_kafka: SecuredKafka, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""RUNS IN PYTEST: a real Apache Kafka that asks for a password and grants rights one by one."""
+"""RUNS IN PYTEST: a real Apache Kafka that asks for a password and grants rights one by one, with TLS and without."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +12,20 @@ from typing import Any
 import pytest
 
 from support.kafka import Kafka
-from support.real_kafka import RealKafka, why_not
+from support.real_kafka import RealKafka, _free_ports, why_not
 
-MORE = """
+_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required username=admin password=admin-secret;"
+MORE = f"""
+inter.broker.listener.name=SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 sasl.enabled.mechanisms=SCRAM-SHA-256
 sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256
-listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule \
-required username="admin" password="admin-secret";
+listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config={_LOGIN}
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={_LOGIN}
+ssl.keystore.type=PEM
+ssl.keystore.location=server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=authority.pem
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS
 allow.everyone.if.no.acl.found=false
@@ -27,10 +36,10 @@ class SecuredKafka(RealKafka):
     """Two users: admin, who may everything, and app, who may nothing until `grant`."""
 
     def _prepare(self, properties: str) -> str:
-        secured = properties.replace("PLAINTEXT:PLAINTEXT", "SASL_PLAINTEXT:SASL_PLAINTEXT")
-        secured = secured.replace("CONTROLLER:SASL_PLAINTEXT:SASL_PLAINTEXT", "CONTROLLER:PLAINTEXT")
-        secured = secured.replace("=PLAINTEXT", "=SASL_PLAINTEXT")
-        return secured.replace("PLAINTEXT,PLAINTEXT:", "PLAINTEXT,SASL_PLAINTEXT:") + MORE
+        (self.tls_port,) = _free_ports(1)
+        self.authority = certified(self.folder)
+        plain = f"PLAINTEXT://127.0.0.1:{self.port}"
+        return properties.replace(plain, f"SASL_{plain},SASL_SSL://127.0.0.1:{self.tls_port}") + MORE
 
     def _users(self) -> list[str]:
         names = ("admin", "app")
@@ -50,6 +59,10 @@ class SecuredKafka(RealKafka):
             "sasl.username": name,
             "sasl.password": password or f"{name}-secret",
         }
+
+    def over_tls(self, name: str = "app") -> dict[str, Any]:
+        """Not for the host's name: the certificate says 127.0.0.1."""
+        return {**self.as_user(name), "security.protocol": "SASL_SSL", "ssl.ca.location": str(self.authority)}
 
     def kafka(self) -> Kafka:
         return Kafka(self.bootstrap, False, self.create, self.as_user("app"), self.as_user("admin"))
@@ -72,9 +85,19 @@ class SecuredKafka(RealKafka):
         admin.create_acls([binding])[binding].result(30)
 
 
+def certified(folder: Path) -> Path:
+    """Write server.pem, key and certificate of 127.0.0.1; return the file of the authority, which is itself."""
+    key, authority = folder / "key.pem", folder / "authority.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=broker -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(key), "-out", str(authority)]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    (folder / "server.pem").write_bytes(key.read_bytes() + authority.read_bytes())
+    return authority
+
+
 @contextmanager
 def secured(folder: Path) -> Iterator[SecuredKafka]:
-    if reason := why_not():
+    if reason := why_not() or (None if shutil.which("openssl") else "openssl is not installed"):
         pytest.skip(reason)
     server = SecuredKafka(folder)
     try:

@@ -9,6 +9,9 @@ _GROUP = re.compile(r'no right to read as group "([^"]*)"')
 _TOPIC = re.compile(r'no right to read (?:topic )?"?([^":]*)"?: grant READ')
 _MISSING = re.compile(r'(?:topic )?"?([^":;]*)"? does not exist: create it')
 _ACLS = "kafka-acls.sh --bootstrap-server SERVERS --add --allow-principal User:NAME"
+_CERTIFICATE = (
+    "openssl s_client -connect HOST:PORT </dev/null | openssl x509 -noout -issuer -enddate -ext subjectAltName"
+)
 _WHO = "(NAME: sasl.username; by an administrator of Kafka)"
 
 
@@ -30,10 +33,17 @@ def refusal(waiting: str) -> Refusal | None:
     if found := _MISSING.search(waiting):
         step = f"kafka-topics.sh --bootstrap-server SERVERS --create --topic {found[1].strip()}"
         return Refusal("the topic is not there; it goes on once somebody has made it", (step,))
-    if "certificate" in words or "ssl handshake" in words:
-        means = "the broker is there, and TLS with it fails: its certificate is not trusted, or it speaks no TLS there"
+    if "certificate" in words:
+        means = (
+            "the broker is there and speaks TLS, but its certificate does not hold: signed by an authority that is not"
+            " trusted here, out of date, or for another name than that in bootstrap_servers"
+        )
         ca = "ssl.ca.location in [kafka] properties   (the file of the authority that signed the broker's certificate)"
-        return Refusal(means, (ca, "supervisor doctor"))
+        return Refusal(means, (ca, f"{_CERTIFICATE}   (who signed it, until when, for which names)"))
+    if "ssl handshake" in words:
+        means = "the broker is there, and TLS with it fails: it speaks none at this port, or another version of it"
+        keys = "security.protocol in [kafka] properties, and the port in bootstrap_servers"
+        return Refusal(means, (keys, "supervisor doctor"))
     if "authentication fail" in words or "invalid credentials" in words or "sasl" in words:
         means = "the broker is there and refuses user, password or mechanism; it is asked again at growing intervals"
         keys = "sasl.username, sasl.password and sasl.mechanism in [kafka] properties"

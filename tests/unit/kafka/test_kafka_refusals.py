@@ -14,6 +14,10 @@ CERTIFICATE = (
     "broker b:9093: ssl://b:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify"
     " failed: broker certificate could not be verified (after 7ms in state SSL_HANDSHAKE)"
 )
+NO_TLS = (
+    "broker b:9092: sasl_ssl://b:9092/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer:"
+    " connecting to a PLAINTEXT broker listener? (after 109ms in state SSL_HANDSHAKE)"
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,8 @@ CERTIFICATE = (
         ("no right to read t: grant READ and DESCRIBE on the topic", "may not read this topic", "--topic t  "),
         ('topic "t" does not exist: create it', "not there", "--create --topic t"),
         (PASSWORD, "refuses user, password or mechanism", "sasl.password"),
-        (CERTIFICATE, "certificate is not trusted", "ssl.ca.location"),
+        (CERTIFICATE, "not trusted here, out of date, or for another name", "ssl.ca.location"),
+        (NO_TLS, "it speaks none at this port", "security.protocol"),
     ],
 )
 def test_it_says_what_to_grant_or_to_type(waiting: str, means: str, step: str) -> None:
