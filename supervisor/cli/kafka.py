@@ -5,6 +5,7 @@ An action's module is imported when it is used.
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 
 import click
@@ -14,6 +15,9 @@ from supervisor.cli.group import Verb, config_option, similar, verb
 from supervisor.cli.place import Place
 from supervisor.core.errors import Exit
 from supervisor.core.escape import line
+from supervisor.core.status import children
+
+LOOK, PATIENCE = 0.05, 5.0  # seconds; a member tells once a second how it stands
 
 ACTIONS = {
     "doctor": ("kafka_doctor", "Say what keeps a consumer from its records, and what to do."),
@@ -76,16 +80,34 @@ def pause(place: Place, name: str) -> int:
     It keeps its partitions, also over restarts of its processes. A restart of the supervisor ends the pause;
     `supervisor disable` is what lasts.
     """
-    found = ask.order(place, name, "pause", {})
-    group = line(str(found.get("name")))
-    terminal.say(f"{group}: paused; it goes on with: supervisor kafka resume {group}{place.option}")
-    return Exit.OK
+    group = line(str(ask.order(place, name, "pause", {}).get("name")))
+    return _when_done(
+        place, group, on=True, said=f"paused; it goes on with: supervisor kafka resume {group}{place.option}"
+    )
 
 
 @verb(example="supervisor kafka resume payments")
 @options.one_name
 def resume(place: Place, name: str) -> int:
     """Let a paused consumer go on where it was."""
-    found = ask.order(place, name, "resume", {})
-    terminal.say(f"{line(str(found.get('name')))}: resumed")
+    group = line(str(ask.order(place, name, "resume", {}).get("name")))
+    return _when_done(place, group, on=False, said="resumed")
+
+
+def _when_done(place: Place, group: str, *, on: bool, said: str) -> int:
+    """Say it when every process that runs has done it."""
+    end = time.monotonic() + PATIENCE
+    while (waiting := _others(place, group, on=on)) and time.monotonic() < end:
+        time.sleep(LOOK)
+    if waiting:
+        word = "paused" if on else "resumed"
+        who = f"{', '.join(waiting)}: supervisor explain {waiting[0]}{place.option}"
+        terminal.tell(f"{group}: to be {word}, and not done after {PATIENCE:g} s by {who}")
+        return Exit.FAILED
+    terminal.say(f"{group}: {said}")
     return Exit.OK
+
+
+def _others(place: Place, group: str, *, on: bool) -> list[str]:
+    members = [each for each in children(ask.status(place)) if each.get("group") == group and each.get("pid")]
+    return [str(each.get("name")) for each in members if bool(each.get("held")) is not on]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +58,7 @@ def test_a_paused_consumer_keeps_its_partitions_and_handles_nothing_until_it_is_
         assert told.stdout == "one: paused; it goes on with: supervisor kafka resume one --config " + (
             f"{supervisor.config}\n"
         )
-        supervisor.wait_child("one", lambda child: child.get("held"), WITHIN)
+        assert supervisor.child("one")["held"], "said when it is done"
         kafka(supervisor).produce("one", ["a", "b"], partition=2)
         behind = eventually(lambda: [row for row in rows(supervisor) if row["lag"]], within=WITHIN)
         assert [(row["partition"], row["lag"], row["end"], row["paused"]) for row in behind] == [(2, 2, 2, True)]
@@ -66,6 +68,17 @@ def test_a_paused_consumer_keeps_its_partitions_and_handles_nothing_until_it_is_
         eventually(lambda: mine.lines("one") == ["a", "b"], within=WITHIN)
         eventually(lambda: all(row["lag"] == 0 and not row["paused"] for row in rows(supervisor)), within=WITHIN)
         assert supervisor.pid_of("one") == first["pid"]
+
+
+def test_a_process_that_does_not_pause_is_named(project: Callable[..., Project]) -> None:
+    with project(CONFIG, CODE).supervisor() as supervisor:
+        first = supervisor.wait_child("one", assigned, WITHIN)
+        os.kill(first["pid"], signal.SIGSTOP)
+        told = supervisor.cli("kafka", "pause", "one")
+        os.kill(first["pid"], signal.SIGCONT)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert "one: to be paused, and not done after 5 s by one: supervisor explain one" in told.stderr
+        supervisor.wait_child("one", lambda child: child.get("held"), WITHIN)
 
 
 def test_a_new_process_of_a_paused_consumer_is_paused_too(project: Callable[..., Project]) -> None:

