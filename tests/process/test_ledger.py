@@ -318,6 +318,19 @@ def test_a_file_that_is_overwritten_in_use_costs_no_record(opened: Opened, how: 
     assert opened.ledger.settled() == NOW + before + 2
 
 
+@pytest.mark.parametrize("how", ["all of it", "cut to nothing"])
+def test_a_file_that_is_overwritten_while_a_run_lasts_costs_no_record(opened: Opened, how: str) -> None:
+    """The write of its end is no reason to take the file for what it was."""
+    for n in range(5):
+        opened.run(NOW + n)
+    row = opened.ledger.begin(NOW + 5, "schedule", attempt=1, lateness=0.0)
+    overwrite(opened.path, how)
+    opened.ledger.finish(row, "ok", duration=1.0)
+    opened.ledger.look()
+    assert opened.states() == ["ok"] * 6
+    assert len(opened.told) == 1
+
+
 def test_another_writer_and_a_lock_make_no_new_file(opened: Opened) -> None:
     opened.run(NOW)
     with closing(sqlite3.connect(opened.path, isolation_level=None)) as other:

@@ -107,6 +107,7 @@ class Store:
             self._unsaved.discard(key)
 
     def _do(self, sql: str, values: tuple[Any, ...] = ()) -> bool:
+        untouched = written(self._path) == self._written  # else the next look is to see it
         try:
             self._db.execute(sql, values)
         except sqlite3.OperationalError as e:  # disk full, locked, read-only: the next write may succeed
@@ -115,7 +116,8 @@ class Store:
         except sqlite3.DatabaseError as e:  # malformed
             self._spoiled(e)
             return self._again(sql, values)
-        self._written = written(self._path)
+        if untouched:
+            self._written = written(self._path)
         if self._file is not None and self.problem is not None:
             self.problem = None
             self._wait_for_locks(PATIENT)
