@@ -76,6 +76,44 @@ def test_a_slow_handler_keeps_its_membership(broker: Kafka, tmp_path: Path) -> N
         assert "lost" not in member.log
 
 
+SLOW_UNTIL_IT_LOSES_SOME = """
+from supervisor.child.kafka.callbacks import Callbacks
+from supervisor.child.kafka.loop import Loop
+arrange, revoked = Loop._arrange, Callbacks.on_revoke
+
+def paused(self):
+    self._slow = self._slow or (HERE / "slow").exists()
+    arrange(self)
+    (HERE / "slow").exists() and self._callbacks.paused and (HERE / "paused").touch()
+
+def on_revoke(self, consumer, partitions):
+    (HERE / "slow").unlink(missing_ok=True)
+    revoked(self, consumer, partitions)
+
+Loop._arrange, Callbacks.on_revoke = paused, on_revoke
+"""
+
+
+def test_partitions_that_were_paused_when_they_went_flow_when_they_come_back(broker: Kafka, tmp_path: Path) -> None:
+    """The client remembers a pause for ever: a member that had been too slow got nothing of them any more."""
+    topic = broker.topic(4)
+    settings: dict[str, Any] = {"group_id": f"g-{topic}", "processes": 2}
+    first = consumer_spec(broker, topic, name="events:1", member=1, **settings)
+    second = consumer_spec(broker, topic, name="events:2", member=2, **settings)
+    with Consumer(tmp_path, first, SLOW_UNTIL_IT_LOSES_SOME) as one:
+        one.wait_assigned(4)
+        (tmp_path / "slow").touch()
+        eventually((tmp_path / "paused").exists, within=WITHIN)
+        with Consumer(tmp_path, second, SLOW_UNTIL_IT_LOSES_SOME) as two:
+            two.wait_assigned(2)
+            assert not (tmp_path / "slow").exists()
+            assert two.stop() == 0
+        one.wait_assigned(4)
+        for partition in range(4):
+            broker.produce(topic, [[partition, n] for n in range(5)], partition=partition)
+        one.wait_got(20)
+
+
 def _age(member: Consumer) -> float:
     doing = member.doing()
     return time.monotonic() - doing.since if doing and doing.phase == "handling" else 0.0

@@ -161,12 +161,18 @@ class Callbacks:
         self._handover.forget(places)
         self.progress.end(places)
         self.assigned -= places
-        self.paused -= places
+        self._let_flow(consumer, places & self.paused)
         if not self.assigned:
             self._report.waiting("commit", None)
         self.witness.revoked(places)
         self._tell(consumer)
         log.info("%s: %s", how, _list(places))
+
+    def _let_flow(self, consumer: Consumer, places: set[Place]) -> None:
+        """The client remembers a pause beyond the loss: given back to us, the partition would stand still for ever."""
+        if places:
+            consumer.resume([TopicPartition(*place) for place in places])
+        self.paused -= places
 
     def introduce(self, consumer: Consumer) -> None:
         """As soon as the id is known: who dies before its first partition is a dead member too, which is given some."""

@@ -141,7 +141,7 @@ class Loop:
             self.accept([message])
 
     def _arrange(self) -> None:
-        """Pause and resume what differs from what should be; new partitions come unpaused."""
+        """Pause and resume what differs from what should be; new partitions come unpaused: see callbacks._let_flow."""
         assigned = self._callbacks.assigned
         wanted = set(assigned) if self._slow or self._rt.held else (self._holds.keys() | self._delays.places) & assigned
         now_paused = self._callbacks.paused
