@@ -40,7 +40,7 @@ class Slot(click.ParamType[float]):
         from supervisor.core.words import epoch
 
         text = str(value).strip()
-        found = float(text) if _NUMBER.fullmatch(text) else epoch(text)
+        found = epoch(float(text) if _NUMBER.fullmatch(text) else text)  # no milliseconds: the year 58,000 is none
         if found is None:
             self.fail(f'expected a time like "2026-11-25T14:00:00Z", got "{value}"', param, ctx)
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from unicodedata import combining, east_asian_width
 
-_LATEST = 253402300800.0  # the year 10000, as far as datetime goes
+LATEST = 253402300800.0  # the year 10000, as far as datetime goes
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
@@ -16,7 +16,7 @@ def short(seconds: float) -> str:
     ['4ms', '0.21s', '8s', '2m05s', '2h14m', '3d4h']
     """
     seconds = max(0.0, seconds)
-    if not seconds < _LATEST:  # infinity, NaN: somebody's mistake, which must not end a table
+    if not seconds < LATEST:  # infinity, NaN: somebody's mistake, which must not end a table
         return "?"
     if 0 < seconds < 0.01:
         return f"{seconds * 1000:.0f}ms"
@@ -35,7 +35,7 @@ def ago(seconds: float) -> str:
 
 def coarse(seconds: float) -> str:
     """Return a duration of which the small part does not matter: 12s, 4m, 2h14m, 2d."""
-    if not abs(seconds) < _LATEST:
+    if not abs(seconds) < LATEST:
         return "?"
     whole = max(0, int(seconds))
     if whole < 60:
@@ -57,7 +57,7 @@ def size(amount: float) -> str:
 def epoch(time: object) -> float | None:
     """Return epoch seconds of an RFC 3339 text, or of epoch seconds; None when it is neither."""
     if isinstance(time, (int, float)) and not isinstance(time, bool):
-        return float(time) if abs(time) < _LATEST else None  # no NaN, no infinity
+        return float(time) if abs(time) < LATEST else None  # no NaN, no infinity
     try:
         return datetime.fromisoformat(time).timestamp() if isinstance(time, str) else None
     except (ValueError, OverflowError):

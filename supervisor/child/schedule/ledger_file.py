@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from supervisor import plain
+from supervisor.core.words import LATEST
 
 VERSION = 2
 MEMORY = ":memory:"
@@ -261,7 +262,9 @@ def record(task: str, row: Mapping[str, Any]) -> Row:
 
 
 def stamp(t: float) -> str:
-    return datetime.fromtimestamp(t, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A file that others wrote into may hold a time that is no date: it is told as the last one there is."""
+    time = datetime.fromtimestamp(min(max(t, 0.0), LATEST - 1), UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _reader(path: str) -> sqlite3.Connection:

@@ -34,6 +34,7 @@ from supervisor.core.wire.commands import (
     describe,
     waits,
 )
+from supervisor.core.words import LATEST
 
 __all__ = [
     "Chaos",
@@ -134,7 +135,10 @@ _FOR = {
 }
 _SLOT = {
     "slot": _Key(
-        "slot", "seconds since 1970, or null", lambda value: value is None or (_is_number(value) and value >= 0), None
+        "slot",
+        "seconds since 1970 that are a date, or null",
+        lambda value: value is None or (_is_number(value) and 0 <= value < LATEST),
+        None,
     )
 }
 _KIND = {"kind": _Key("kind", "manual or backfill", lambda value: value in RUN_KINDS, "manual")}

@@ -38,6 +38,7 @@ def test_the_first_help_shows_the_verbs_in_groups(capsys: pytest.CaptureFixture[
             "error: No such option '--jsn'. Did you mean '--json'?\n  more: supervisor status --help\n",
         ),
         (["status", "--wait", "5x"], 'expected a duration like "30s", "5m" or "1h30m", found "5x"'),
+        (["run", "a", "--slot", "1795000000000"], 'expected a time like "2026-11-25T14:00:00Z", got "1795000000000"'),
         (["run", "a", "--slot", "noon"], 'expected a time like "2026-11-25T14:00:00Z", got "noon"'),
         (["status", "--live"], "--live goes with --check"),
         (["disable", "a", "--save", "--for", "1h"], "--save writes enabled = false"),

@@ -65,3 +65,11 @@ def test_of_many_the_newest_are_told_and_where_the_others_are() -> None:
 def test_a_range_of_uncounted_slots_is_many() -> None:
     (line,) = lately.told([run(600, "missed", reason="down", last=NOW - 60, slots=None)], "mail", NOW)
     assert "missed, many slots: " in line
+
+
+def test_what_was_not_looked_at_is_said() -> None:
+    runs = [run(20_000 - at, "ok") for at in range(10_000)]
+    (line,) = lately.not_all(runs, "mail", NOW)
+    assert line == "of the last 5h33m only: supervisor history mail --missed has what was before"
+    assert lately.not_all(runs[1:], "mail", NOW) == []
+    assert lately.not_all([run(90_000, "ok"), *runs[1:]], "mail", NOW) == []

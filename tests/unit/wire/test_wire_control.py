@@ -117,6 +117,7 @@ def test_an_unknown_path_or_method_says_what_is_meant(
         ("/v1/children/a/disable", {"note": 5}, "expected a text of at most 500", None),
         ("/v1/children/a/disable", {"note": "x" * 501}, "expected a text of at most 500", None),
         ("/v1/children/a/run", {"slot": -5}, "expected seconds since 1970", None),
+        ("/v1/children/a/run", {"slot": 1_795_000_000_000}, "expected seconds since 1970", None),  # milliseconds
         ("/v1/children/a/run", {"slot": "now"}, "expected seconds since 1970", None),
         ("/v1/children/a/run", {"kind": "schedule"}, 'expected manual or backfill, got "schedule"', None),
         ("/v1/children/a/run", {"kind": ["manual"]}, 'got ["manual"]', None),
