@@ -29,8 +29,14 @@ def backfill(
     place: Place, name: str, since: float, until: float | None, dry_run: bool, limit: int, as_json: bool
 ) -> int:
     """Run the missed slots of a task in order; each gets its result in the history. Ctrl-C ends it between two."""
-    slots = _missed(place, name, since, time.time() if until is None else until, limit)
-    if not slots:
+    until = time.time() if until is None else until
+    slots = _missed(place, name, since, until, limit)
+    if past.not_recorded(place, name, since, until):
+        terminal.tell(
+            f"{name}: slots of that time have no record yet, for no process of it has run since; they can be run when"
+            f" one does (supervisor explain {name}{place.option})"
+        )
+    elif not slots:
         terminal.tell(f"{name}: no slot was missed in that time")
     if dry_run:
         shown = [past.instant(slot) for slot in slots]

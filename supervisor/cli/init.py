@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
+from keyword import iskeyword
 
 import click
 
@@ -91,6 +92,11 @@ def _names(name: str) -> dict[str, str]:
 def _check(place: Place, name: str) -> None:
     if not NAME.fullmatch(name):
         raise SupervisorError(f"{name!r} is no name: expected a-z, then a-z 0-9 _ -, at most 63 characters")
+    from supervisor.core.config.fields import RESERVED
+
+    if name in RESERVED or iskeyword(name):
+        why = "Python has this word" if iskeyword(name) else "a child or a log of the supervisor's own has this name"
+        raise SupervisorError(f"{name!r} is no name for it: {why}; nothing was written")
     if not os.path.exists(place.config):
         raise SupervisorError(f"there is no {place.short(place.config)} to add it to: supervisor init")
     if any(name in names for names in options.configured(place).values()):

@@ -10,10 +10,10 @@ from supervisor.cli import past
 from supervisor.cli.place import Place
 from supervisor.core.errors import SupervisorError
 from supervisor.core.prose import gist
-from supervisor.core.words import epoch
+from supervisor.core.words import epoch, short
 
 DAY = 86400.0
-_LOOKED_AT = 1000  # records
+_LOOKED_AT = 10_000  # records: a day of one every nine seconds
 _MOST = 5  # lines, of the newest
 _WELL = ("ok", "running")
 _WHY = {
@@ -35,9 +35,16 @@ def lines(place: Place, child: Mapping[str, Any], now: float) -> list[str]:
         return []
     name = str(child.get("group") or child.get("name"))
     try:
-        return told(past.runs(place, name, _LOOKED_AT, missed=False) or [], name, now)
+        runs = past.runs(place, name, _LOOKED_AT, missed=False) or []
+        return [*not_all(runs, name, now), *told(runs, name, now)]
     except SupervisorError as error:
         return [str(error)]
+
+
+def not_all(runs: Sequence[Run], name: str, now: float) -> list[str]:
+    if len(runs) < _LOOKED_AT or _last(runs[0]) < now - DAY:
+        return []
+    return [f"of the last {short(now - _last(runs[0]))} only: supervisor history {name} --missed has what was before"]
 
 
 def told(runs: Sequence[Run], name: str, now: float) -> list[str]:

@@ -93,6 +93,20 @@ def missed(place: Place, name: str, since: float, until: float, most: int) -> li
     return list(islice(slots, most))
 
 
+def not_recorded(place: Place, name: str, since: float, until: float) -> bool:
+    """Whether slots of [since, until] wait for a process of the task that records them as missed."""
+    from supervisor.child.schedule.ledger_file import contents
+
+    file = place.paths.ledger(name)
+    if not os.path.exists(file) or is_taken(_child(place, name)):
+        return False
+    try:
+        found = contents(file, limit=1)
+    except sqlite3.Error:
+        return False
+    return any(each["slot"] <= until and each["last"] >= since for each in _unwritten(place, name, found))
+
+
 def known_task(place: Place, name: str) -> None:
     """Raise what is wrong with a name that has no ledger, unless it is a task of config.toml."""
     known = options.configured(place)

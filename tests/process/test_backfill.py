@@ -213,6 +213,20 @@ def test_ctrl_c_ends_it_between_two_runs(down: Project) -> None:
         assert sum(r.get("slots", 1) for r in history(down) if r["state"] == "missed") == 5
 
 
+def test_slots_that_nobody_has_recorded_yet_are_no_slots_that_were_not_missed(project: Callable[..., Project]) -> None:
+    made = project(CONFIG.replace('every = "1h"', 'every = "300ms"'), CODE)
+    with made.supervisor() as supervisor:
+        supervisor.wait_ready()
+        eventually(lambda: history(made), within=30)
+        supervisor.stop()
+    until = time.time()
+    eventually(lambda: any(epoch(run.get("last", run["slot"])) > until for run in history(made)), within=30, every=0.1)
+    done = made.run("backfill", "tick", "--from", stamp(until), "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "have no record yet, for no process of it has run since" in done.stderr
+    assert "supervisor explain tick" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -87,6 +87,8 @@ def test_add_appends_a_section_and_leaves_the_rest_as_it_was(own: Project) -> No
     ("arguments", "said"),
     [
         (["task", "Bad Name"], "'Bad Name' is no name"),
+        (["task", "web"], "'web' is no name for it: a child or a log of the supervisor's own has this name"),
+        (["task", "class"], "'class' is no name for it: Python has this word"),
         (["task", "task1"], "config.toml has 'task1' already"),
         (["consumer", "task1"], "config.toml has 'task1' already"),
     ],
