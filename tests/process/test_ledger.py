@@ -331,6 +331,20 @@ def test_a_file_that_is_overwritten_while_a_run_lasts_costs_no_record(opened: Op
     assert len(opened.told) == 1
 
 
+def test_of_a_file_that_nobody_can_read_any_more_no_slot_starts_again(opened: Opened) -> None:
+    """Neither its records nor what it says of the time before can be had: all until now may have started."""
+    opened.ledger.set_meta("since", NOW)  # what this process said when it began
+    for n in range(2000):
+        opened.run(NOW + n, "failed: " + "x" * 90)
+    with open(opened.path, "r+b") as file, open(f"{opened.path}-wal", "r+b") as log:
+        file.write(b"x" * os.path.getsize(opened.path))
+        log.write(b"x" * os.path.getsize(f"{opened.path}-wal"))
+    opened.ledger.look()
+    assert "was moved to" in opened.told[-1]
+    assert records(opened.path, limit=10) == []
+    assert (opened.again().settled() or 0.0) >= NOW + 1999
+
+
 def test_another_writer_and_a_lock_make_no_new_file(opened: Opened) -> None:
     opened.run(NOW)
     with closing(sqlite3.connect(opened.path, isolation_level=None)) as other:

@@ -186,19 +186,20 @@ class Store:
                 self._written = seen
 
     def _spoiled(self, error: sqlite3.DatabaseError) -> None:
-        kept = self._salvaged()
-        with suppress(sqlite3.Error):
-            self._meta["since"] = settled(self._db) or self._now()
+        kept, known = self._salvaged()
+        self._meta["since"] = (
+            known or self._now()
+        )  # of what cannot be read any slot may have started: none starts again
         self._db.close()
         self._db = self._moved(error, kept)
         self._unsaved.update(self._meta)
 
-    def _salvaged(self) -> list[Row]:
-        """Return what the open file and its memory still tell, if that is whole."""
+    def _salvaged(self) -> tuple[list[Row], float | None]:
+        """Return what the open file and its memory still tell, and up to when it is settled, if that is whole."""
         with suppress(sqlite3.Error):
             if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
-                return rows(self._db, "SELECT * FROM run")
-        return []
+                return rows(self._db, "SELECT * FROM run"), settled(self._db)
+        return [], None
 
     def _back(self) -> Gap | None:
         """Try to have the file, and put into it what is only in memory."""
