@@ -95,7 +95,7 @@ def resume(place: Place, name: str) -> int:
 
 
 def _when_done(place: Place, group: str, *, on: bool, said: str) -> int:
-    """Say it when every process that runs has done it."""
+    """Say it when every process that has partitions has done it; one without has nothing to do."""
     end = time.monotonic() + PATIENCE
     while (waiting := _others(place, group, on=on)) and time.monotonic() < end:
         time.sleep(LOOK)
@@ -109,5 +109,6 @@ def _when_done(place: Place, group: str, *, on: bool, said: str) -> int:
 
 
 def _others(place: Place, group: str, *, on: bool) -> list[str]:
-    members = [each for each in children(ask.status(place)) if each.get("group") == group and each.get("pid")]
-    return [str(each.get("name")) for each in members if bool(each.get("held")) is not on]
+    members = [each for each in children(ask.status(place)) if each.get("group") == group]
+    busy = [each for each in members if each.get("pid") and each.get("partitions")]
+    return [str(each.get("name")) for each in busy if bool(each.get("held")) is not on]

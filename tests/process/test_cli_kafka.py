@@ -81,6 +81,14 @@ def test_a_process_that_does_not_pause_is_named(project: Callable[..., Project])
         supervisor.wait_child("one", lambda child: child.get("held"), WITHIN)
 
 
+def test_a_consumer_without_its_broker_is_paused_at_once(project: Callable[..., Project]) -> None:
+    away = '\n    [kafka]\n    bootstrap_servers = "127.0.0.1:1"\n'
+    with project(CONFIG + away, CODE).supervisor() as supervisor:
+        supervisor.wait_child("one", lambda child: child.get("waiting"), WITHIN)
+        told = supervisor.cli("kafka", "pause", "one")
+        assert (told.returncode, told.stderr) == (0, "")
+
+
 def test_a_new_process_of_a_paused_consumer_is_paused_too(project: Callable[..., Project]) -> None:
     mine = project(CONFIG, CODE)
     with mine.supervisor() as supervisor:
