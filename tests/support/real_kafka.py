@@ -83,7 +83,7 @@ class RealKafka:
 
     def __init__(self, folder: Path, *, default_timeouts: bool = False) -> None:
         self.folder = folder
-        self.port, controller = _free_ports(2)
+        self.port, controller = free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._log = folder / "broker.log"
         self._config = folder / "kraft.properties"
@@ -203,7 +203,7 @@ class RealKafka:
         return described is not None and [p.leader for p in described.partitions.values()] == [1] * partitions
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

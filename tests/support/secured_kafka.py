@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.kafka import Kafka
-from support.real_kafka import RealKafka, _free_ports, why_not
+from support.real_kafka import RealKafka, free_ports, why_not
 
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required username=admin password=admin-secret;"
 MORE = f"""
@@ -36,7 +36,7 @@ class SecuredKafka(RealKafka):
     """Two users: admin, who may everything, and app, who may nothing until `grant`."""
 
     def _prepare(self, properties: str) -> str:
-        (self.tls_port,) = _free_ports(1)
+        (self.tls_port,) = free_ports(1)
         self.authority = certified(self.folder)
         plain = f"PLAINTEXT://127.0.0.1:{self.port}"
         return properties.replace(plain, f"SASL_{plain},SASL_SSL://127.0.0.1:{self.tls_port}") + MORE
